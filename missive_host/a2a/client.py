@@ -1,0 +1,255 @@
+"""One agent over one interface: calls that are tried again where that is safe, streams that survive."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+import anyio
+
+from missive_host import __version__
+from missive_host.a2a.binding import Binding, Headers
+from missive_host.a2a.negotiate import spoken_version
+from missive_host.a2a.shapes import SETTLED, Json, payload, state
+from missive_host.errors import MissiveError, ProtocolError, TransportError
+
+if TYPE_CHECKING:
+    from missive_host.a2a.grpc import GrpcChannels
+    from missive_host.a2a.http import HttpClient
+    from missive_host.outputs import SelectedInterface
+
+T = TypeVar("T")
+USER_AGENT = f"missive/{__version__}"
+MAX_RETRY_AFTER = 60.0
+"""Seconds: an agent that asks for a longer pause is reported instead of waited for."""
+POLL_INTERVAL = 1.0
+MAX_POLL_INTERVAL = 5.0
+RESUME_ATTEMPTS = 5
+"""How often in a row a stream is taken up again without a new event, before its task is polled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retries:
+    """How often a call is tried again, and the first pause in seconds; it doubles, with jitter."""
+
+    attempts: int = 2
+    backoff: float = 0.25
+
+    async def pause(self, attempt: int, error: MissiveError | None = None) -> None:
+        delay = min(self.backoff * 2**attempt, 30.0) * random.uniform(0.75, 1.25)  # noqa: S311 - jitter
+        asked = error.a2a.retry_after if error is not None and error.a2a is not None else None
+        await anyio.sleep(max(delay, asked or 0.0))
+
+
+class Connections:
+    """What a process shares for all its calls: one HTTP pool, one set of gRPC channels, one codec a version."""
+
+    def __init__(self, *, connect_timeout: float) -> None:
+        from missive_host.a2a.http import HttpClient
+
+        self.http: HttpClient = HttpClient(connect_timeout=connect_timeout)
+        self._grpc: GrpcChannels | None = None
+        self._codecs: dict[str, object] = {}
+
+    def binding(self, interface: SelectedInterface, *, where: str) -> Binding:
+        """Return the binding that speaks to an interface."""
+        version = spoken_version(interface.protocol_version) or "1.0"
+        tenant = interface.tenant or None
+        if interface.binding == "grpc":
+            from missive_host.a2a.grpc import GrpcBinding, GrpcChannels
+
+            self._grpc = self._grpc or GrpcChannels()
+            return GrpcBinding(self._grpc, interface.url, version, where=where, tenant=tenant)
+        from missive_host.a2a.codec import Codec, Codec03, Codec10
+
+        codec: Codec = self._codecs.setdefault(version, Codec03() if version == "0.3" else Codec10())  # type: ignore[assignment]
+        if interface.binding == "json-rpc":
+            from missive_host.a2a.jsonrpc import JsonRpcBinding
+
+            return JsonRpcBinding(self.http, interface.url, codec, where=where, tenant=tenant)
+        from missive_host.a2a.rest import RestBinding
+
+        return RestBinding(self.http, interface.url, codec, where=where, tenant=tenant)
+
+    async def aclose(self) -> None:
+        await self.http.aclose()
+        if self._grpc is not None:
+            await self._grpc.aclose()
+
+
+class AgentClient:
+    """One agent, spoken to over one interface with one set of headers."""
+
+    def __init__(
+        self,
+        alias: str,
+        interface: SelectedInterface,
+        binding: Binding,
+        *,
+        headers: Headers,
+        streaming: bool,
+        retries: Retries,
+    ) -> None:
+        self.alias = alias
+        self.interface = interface
+        self.streaming = streaming
+        self.retries = retries
+        self._binding = binding
+        self._headers = headers
+
+    async def send(self, body: Json) -> Json:
+        """Send a SendMessageRequest. It is tried again only when the agent cannot have taken it."""
+        return await self._retrying(lambda: self._binding.call("send", body, self._headers), idempotent=False)
+
+    async def get_task(self, task_id: str, history_length: int | None = None) -> Json:
+        request: Json = {"id": task_id}
+        if history_length is not None:
+            request["historyLength"] = history_length
+        return await self._retrying(lambda: self._binding.call("get", request, self._headers), idempotent=True)
+
+    async def list_tasks(self, request: Json) -> Json:
+        return await self._retrying(lambda: self._binding.call("list", request, self._headers), idempotent=True)
+
+    async def cancel_task(self, task_id: str) -> Json:
+        request = {"id": task_id}
+        return await self._retrying(lambda: self._binding.call("cancel", request, self._headers), idempotent=False)
+
+    async def stream(self, body: Json, on_event: Callable[[Json], Awaitable[None]]) -> int:
+        """Send a message and hand over each event; return how often the stream had to be taken up again.
+
+        It ends with a message, or when the task has ended or waits for us. A stream that breaks off, or ends
+        without either, is resumed by subscribing to its task, and if the agent cannot do that, by polling it.
+        """
+        return await _Following(self, on_event).run("stream", body)
+
+    async def subscribe(self, task_id: str, on_event: Callable[[Json], Awaitable[None]]) -> int:
+        """Follow a task that runs already; as `stream`."""
+        return await _Following(self, on_event, task_id).run("subscribe", {"id": task_id})
+
+    async def _retrying(self, attempt: Callable[[], Awaitable[T]], *, idempotent: bool) -> T:
+        number = 0
+        while True:
+            try:
+                return await attempt()
+            except TransportError as error:
+                if number >= self.retries.attempts or not _worth_another_try(error, idempotent=idempotent):
+                    raise
+                await self.retries.pause(number, error)
+                number += 1
+
+
+def _worth_another_try(error: TransportError, *, idempotent: bool) -> bool:
+    if error.a2a is not None:  # the agent answered: only "busy" may pass
+        wait = error.a2a.retry_after
+        return not error.sent and (wait is None or wait <= MAX_RETRY_AFTER)
+    return idempotent or not error.sent
+
+
+class _Following:
+    """The events of one task, over as many connections as it takes."""
+
+    def __init__(
+        self, client: AgentClient, on_event: Callable[[Json], Awaitable[None]], task_id: str | None = None
+    ) -> None:
+        self._client = client
+        self._on_event = on_event
+        self._task_id = task_id
+        self._done = False
+        self._fruitless = 0
+        self._resumed = 0
+        self._seen: Json | None = None
+
+    async def run(self, operation: str, request: Json) -> int:
+        attempt = 0
+        while True:
+            try:
+                await self._read(operation, request)
+            except TransportError as error:
+                if self._task_id is None:
+                    if attempt >= self._client.retries.attempts or not _worth_another_try(error, idempotent=False):
+                        raise
+                    await self._client.retries.pause(attempt, error)
+                    attempt += 1
+                    continue
+            except ProtocolError as error:
+                if self._task_id is None or not await self._ended_anyway(error):
+                    raise
+            if self._done:
+                return self._resumed
+            if self._task_id is None:
+                raise ProtocolError(
+                    f"agent '{self._client.alias}' ended the stream without an answer",
+                    help="it sent neither a message nor a task; the agent's own log may say why",
+                )
+            self._resumed += 1
+            if self._fruitless >= RESUME_ATTEMPTS or not self._client.streaming:
+                await self._poll()
+                return self._resumed
+            await self._client.retries.pause(self._fruitless)
+            self._fruitless += 1
+            operation, request = "subscribe", {"id": self._task_id}
+
+    async def _read(self, operation: str, request: Json) -> None:
+        client = self._client
+        async with client._binding.stream(operation, request, client._headers) as source:
+            while (event := await source.next()) is not None:
+                await self._take(event)
+                if self._done:
+                    return
+
+    async def _take(self, event: Json) -> None:
+        name, value = payload(event)
+        if name == "message":
+            self._done = True
+        elif name == "task":
+            if value == self._seen:  # subscribing again begins with the task as it was: no progress
+                return
+            self._seen = value
+            self._task_id = value["id"]
+            self._done = state(value.get("status")) in SETTLED
+        elif name:
+            self._task_id = value.get("taskId") or self._task_id
+            if name == "statusUpdate":
+                self._done = state(value.get("status")) in SETTLED
+        self._fruitless = 0
+        await self._on_event(event)
+
+    async def _ended_anyway(self, error: ProtocolError) -> bool:
+        """After an A2A error on a stream: see what became of the task. False: the error stands."""
+        task_id = self._task_id
+        assert task_id is not None
+        name = error.a2a.name if error.a2a is not None else None
+        if name == "TaskNotFoundError":
+            return False
+        try:
+            task = await self._client.get_task(task_id)
+        except MissiveError:
+            return False
+        if state(task.get("status")) in SETTLED:
+            await self._take({"task": task})
+            return True
+        if name in ("UnsupportedOperationError", "MethodNotFoundError"):
+            self._fruitless = RESUME_ATTEMPTS  # it cannot subscribe: poll
+            return True
+        return False
+
+    async def _poll(self) -> None:
+        assert self._task_id is not None
+        interval, failures = POLL_INTERVAL, 0
+        while not self._done:
+            try:
+                task = await self._client.get_task(self._task_id)
+            except TransportError:
+                failures += 1
+                if failures > RESUME_ATTEMPTS:
+                    raise
+            else:
+                failures = 0
+                if task != self._seen:
+                    interval = POLL_INTERVAL
+                await self._take({"task": task})
+            if not self._done:
+                await anyio.sleep(interval)
+                interval = min(interval * 1.5, MAX_POLL_INTERVAL)

@@ -1,0 +1,58 @@
+"""The JSON-RPC binding (A2A spec section 9)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from missive_host.a2a.binding import Headers, HttpBinding, HttpStream, decode_json
+from missive_host.a2a.faults import broken_answer, jsonrpc_error
+from missive_host.a2a.shapes import Json
+from missive_host.a2a.sse import SseEvent
+from missive_host.ids import new_id
+
+
+class JsonRpcBinding(HttpBinding):
+    async def call(self, operation: str, request: Json, headers: Headers) -> Json:
+        body, content_type = await self._request("POST", self._url, headers, self._body(operation, request))
+        return self._result(operation, decode_json(body, content_type, self._where), body)
+
+    def stream(self, operation: str, request: Json, headers: Headers) -> HttpStream:
+        def decode(event: SseEvent) -> Json | None:
+            if not event.data:
+                return None
+            return self._result(operation, decode_json(event.data, None, self._where), event.data)
+
+        def decode_whole(body: bytes, content_type: str | None) -> Json:
+            return self._result(operation, decode_json(body, content_type, self._where), body)
+
+        return HttpStream(
+            self._http,
+            "POST",
+            self._url,
+            self._headers(headers, "text/event-stream, application/json", body=True),
+            self._body(operation, request),
+            decode,
+            decode_whole,
+            self._where,
+        )
+
+    def _body(self, operation: str, request: Json) -> bytes:
+        if self._tenant:
+            request = {"tenant": self._tenant, **request}
+        return msgspec.json.encode(
+            {
+                "jsonrpc": "2.0",
+                "id": new_id(),
+                "method": self._codec.method(operation, self._where),
+                "params": self._codec.encode(operation, request, rest=False),
+            }
+        )
+
+    def _result(self, operation: str, answer: Any, body: bytes) -> Json:
+        if not isinstance(answer, dict) or ("result" not in answer and "error" not in answer):
+            raise broken_answer("it is no JSON-RPC response", body, None, where=self._where)
+        if answer.get("error") is not None:
+            raise jsonrpc_error(answer["error"], where=self._where)
+        return self._decoded(operation, answer["result"], body, rest=False)

@@ -1,0 +1,123 @@
+"""The options of an adapter: from what was typed or configured to what its factory gets."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from missive_host.errors import ValidationError, nearest
+
+if TYPE_CHECKING:
+    from missive_host.specs import AdapterSpec, Option
+
+
+def convert_options(
+    spec: AdapterSpec,
+    given: Mapping[str, Any],
+    *,
+    label: Callable[[str], str] = "`{}`".format,
+    environ: Mapping[str, str] = os.environ,
+) -> dict[str, Any]:
+    """Return every option of `spec` by name: converted, complete with defaults.
+
+    `given` has texts (from a command line) or values (from TOML) by name, repeated options as a list or tuple.
+    ``size`` becomes ``int`` bytes, ``duration`` ``float`` seconds, a secret a `Secret`; an option that is not given
+    and has no default is None, a repeated one ``()``. `label` is how errors name an option.
+
+    Raises `ValidationError`, and `AuthError` when a secret cannot be had.
+    """
+    options = {option.name: option for option in spec.options}
+    for name in given:
+        if name not in options:
+            raise ValidationError(
+                f"{label(name)}: adapter `{spec.name}` has no such option{nearest(name, list(options))}",
+                help=f"see `missive adapter {spec.name} --help`",
+            )
+    found: dict[str, Any] = {}
+    for name, option in options.items():
+        value = given.get(name)
+        if value is None:
+            if option.required:
+                raise ValidationError(f"{label(name)}: is required")
+            found[name] = _default(option, label(name))
+        elif option.repeated:
+            values = value if isinstance(value, list | tuple) else (value,)
+            found[name] = tuple(_one(option, item, label(name), environ) for item in values)
+        else:
+            found[name] = _one(option, value, label(name), environ)
+    return found
+
+
+def _default(option: Option, label: str) -> Any:
+    if option.default is None:
+        return () if option.repeated else None
+    if option.repeated:
+        return tuple(_one(option, item, label, {}) for item in option.default)
+    return _one(option, option.default, label, {})
+
+
+def _one(option: Option, value: Any, label: str, environ: Mapping[str, str]) -> Any:
+    if option.secret:
+        return _secret(value, label, environ)
+    match option.type:
+        case "boolean":
+            return _boolean(value, label)
+        case "integer":
+            return _limited(option, _integer(value, label), label)
+        case "size":
+            from missive_host.config.units import parse_size
+
+            return _limited(option, parse_size(value, label), label)
+        case "duration":
+            return _duration(value, label)
+        case "choice":
+            if value not in option.choices:
+                hint = nearest(value, option.choices) if isinstance(value, str) else ""
+                raise ValidationError(f"{label}: expected one of {', '.join(option.choices)}{hint}")
+            return value
+        case _:
+            if not isinstance(value, str):
+                raise ValidationError(f"{label}: expected text")
+            return value
+
+
+def _secret(value: Any, label: str, environ: Mapping[str, str]) -> Any:
+    from missive_host.security.secrets import resolve_reference
+
+    reference = value.get("secret") if isinstance(value, Mapping) and len(value) == 1 else value
+    if not isinstance(reference, str):
+        raise ValidationError(f"{label}: expected a reference to a secret", help='{ secret = "env:NAME" }')
+    return resolve_reference(label, reference, environ)
+
+
+def _boolean(value: Any, label: str) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise ValidationError(f"{label}: expected true or false")
+
+
+def _integer(value: Any, label: str) -> int:
+    if type(value) is int:
+        return value
+    if isinstance(value, str) and value.isascii() and value.removeprefix("-").isdigit() and len(value) <= 20:
+        return int(value)
+    raise ValidationError(f"{label}: expected a whole number")
+
+
+def _limited(option: Option, value: int, label: str) -> int:
+    if (option.minimum is not None and value < option.minimum) or (
+        option.maximum is not None and value > option.maximum
+    ):
+        low = "" if option.minimum is None else f" at least {option.minimum}"
+        high = "" if option.maximum is None else f" at most {option.maximum}"
+        raise ValidationError(f"{label}: must be{' and'.join(filter(None, (low, high)))}, not {value}")
+    return value
+
+
+def _duration(value: Any, label: str) -> float:
+    if type(value) in (int, float) and value > 0:
+        return float(value)
+    from missive_host.config.units import parse_duration
+
+    return parse_duration(value if isinstance(value, str) else "", label)

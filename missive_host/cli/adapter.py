@@ -1,0 +1,158 @@
+"""``missive adapter NAME``: one command for each adapter that a plugin declares."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from missive_host.cli.kit import App, Command, Group
+from missive_host.cli.verbs import Choices, ParamType
+from missive_host.cli.wording import size
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from missive_host.plugins import Plugins
+    from missive_host.specs import AdapterSpec, Option
+
+_METAVARS = {"integer": "N", "duration": "DURATION", "size": "SIZE", "path": "PATH", "string": "TEXT"}
+
+
+class _Adapters(Group):
+    """Its sub-commands are declared by plugins: it imports the one that is named, or all for the help."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [name for name, _ in self.short_helps(ctx)]
+
+    def short_helps(self, ctx: click.Context) -> list[tuple[str, str]]:
+        from missive_host.errors import MissiveError
+
+        try:
+            found = _plugins(ctx.obj).adapters()
+        except MissiveError:
+            if ctx.resilient_parsing:
+                return []
+            raise
+        return [(spec.name, spec.summary) for spec, _ in found if spec.foreground]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        from missive_host.errors import MissiveError, PluginError
+
+        if cmd_name.startswith("-"):
+            return None
+        try:
+            plugins = _plugins(ctx.obj)
+            spec, _ = plugins.adapter(cmd_name)
+        except MissiveError:
+            if ctx.resilient_parsing:
+                return None
+            raise
+        if not spec.foreground:
+            raise PluginError(f"adapter `{cmd_name}` does not run by itself", help="enable it in the gateway")
+        return _AdapterCommand(spec, plugins)
+
+
+class _AdapterCommand(Command):
+    """Runs one adapter until its input ends."""
+
+    def __init__(self, spec: AdapterSpec, plugins: Plugins) -> None:
+        contracts = [f"Reads {', '.join(spec.accepts)}."] if spec.accepts else []
+        contracts += [f"Writes {', '.join(spec.emits)}."] if spec.emits else []
+        text = spec.summary + ("\n\n" + " ".join(contracts) if contracts else "")
+        super().__init__(
+            spec.name,
+            help=text,
+            examples=spec.examples or (f"missive adapter {spec.name}",),
+            params=[_parameter(option) for option in spec.options],
+            callback=self._run,
+        )
+        self._spec = spec
+        self._plugins = plugins
+
+    def _run(self, **values: Any) -> int:
+        app: App = click.get_current_context().obj
+        return run_adapter(app, self._spec, self._plugins, self.given(values))
+
+    def given(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what was typed, by the option's own name."""
+        return {
+            option.name: values[_parameter_name(option)]
+            for option in self._spec.options
+            if values[_parameter_name(option)] not in (None, ())
+        }
+
+
+def run_adapter(app: App, spec: AdapterSpec, plugins: Plugins, given: Mapping[str, Any]) -> int:
+    """Run an adapter with the options that were given, and return its exit status. Raises `MissiveError`."""
+    from missive_host.adapter_options import convert_options
+
+    options = convert_options(spec, given, label=lambda name: "--" + name.replace("_", "-"))
+    factory = plugins.factory(spec)
+    from functools import partial
+
+    import anyio
+
+    from missive_host.cli.logs import configure
+    from missive_host.runner import run_adapter as run
+
+    configure(app.flags)  # again: with anyio came asyncio, and with it logging
+    return anyio.run(partial(run, app.settings(), app.call_options(), spec.name, factory, options))
+
+
+def _plugins(app: App) -> Plugins:
+    from missive_host.cli.plugin import open_plugins
+
+    app.look_ahead()
+    plugins, notices = open_plugins(app)
+    for notice in notices:
+        app.screen.note(notice, "yellow")
+    return plugins
+
+
+def _parameter_name(option: Option) -> str:
+    return "option_" + option.name.replace("-", "_")
+
+
+def _parameter(option: Option) -> click.Option:
+    flag = "--" + option.name.replace("_", "-")
+    name = _parameter_name(option)
+    text = option.help + _shown_default(option)
+    if option.type == "boolean" and not option.repeated:
+        return click.Option([name, f"{flag}/--no-{flag[2:]}"], default=None, help=text)
+    metavar = _METAVARS.get(option.type, "TEXT")
+    kind: ParamType = click.STRING
+    if option.secret:
+        metavar = "env:NAME|file:PATH"
+    elif option.choices:
+        metavar, kind = "[" + "|".join(option.choices) + "]", Choices(option.choices)
+    elif option.type == "path":
+        kind = click.Path()
+    return click.Option(
+        [name, flag], required=option.required, multiple=option.repeated, metavar=metavar, type=kind, help=text
+    )
+
+
+def _shown_default(option: Option) -> str:
+    default = option.default
+    if default is None or default is False or default == ():
+        return ""
+    if option.type == "size" and isinstance(default, int):
+        default = size(default)
+    elif option.type == "duration" and isinstance(default, int | float):
+        default = f"{default:g}s"
+    elif isinstance(default, tuple):
+        default = ", ".join(map(str, default))
+    return f" [default: {'on' if default is True else default}]"
+
+
+adapter = _Adapters(
+    "adapter",
+    help="""Run a door by itself: it reads messages in its own way, and missive carries them to agents.
+
+Adapters come from plugins; see `missive plugin list`.""",
+    examples=(
+        """printf '%s\\n' '{"id":"req-1","command":"task_list"}' | missive adapter stdio""",
+        "missive adapter stdio --mode long-running < frames.ndjson",
+    ),
+)

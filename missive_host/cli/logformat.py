@@ -1,0 +1,53 @@
+"""The two formats of the log. Apart from ``logs`` because it needs ``logging``."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+from typing import ClassVar
+
+from missive_host.cli.screen import harmless
+
+
+class _Lines(logging.Formatter):
+    """``12:30:01 warning missive.core: text``"""
+
+    default_time_format = "%H:%M:%S"
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(lowered)s %(name)s: %(message)s", self.default_time_format)
+
+    def format(self, record: logging.LogRecord) -> str:
+        record.lowered = record.levelname.lower()
+        return harmless(super().format(record))
+
+
+class _Json(logging.Formatter):
+    """``timestamp``, ``level``, ``target``, ``message``, and ``exception`` if there is one."""
+
+    LEVELS: ClassVar[dict[int, str]] = {logging.WARNING: "warn", logging.CRITICAL: "error"}
+
+    def format(self, record: logging.LogRecord) -> str:
+        import msgspec
+
+        line = {
+            "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": self.LEVELS.get(record.levelno, record.levelname.lower()),
+            "target": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return msgspec.json.encode(line).decode()
+
+
+def install(level: int, *, as_json: bool) -> None:
+    """Send the log to stderr. `level` counts from 0 (warnings) to 3 (all details of all libraries)."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Json() if as_json else _Lines())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.DEBUG if level >= 3 else logging.WARNING)
+    own = (logging.WARNING, logging.INFO, logging.DEBUG, logging.DEBUG)[level]
+    for name in ("missive", "missive_host"):
+        logging.getLogger(name).setLevel(own)

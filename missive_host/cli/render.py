@@ -1,0 +1,101 @@
+"""Results on stdout: for people, as one JSON document, as NDJSON, or not at all."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from missive_host.cli.screen import write_bytes
+
+if TYPE_CHECKING:
+    from missive_host.cli.kit import App
+    from missive_host.cli.screen import Screen
+    from missive_host.outputs import Output
+
+Human = Callable[[Any, "Screen"], None]
+
+
+class Renderer(Protocol):
+    """Prints results. ``count`` is how many it was given."""
+
+    count: int
+
+    def emit(self, output: Output, human: Human | None = None) -> None:
+        """Print one result, or keep it for the end."""
+        ...
+
+    def close(self) -> None:
+        """The command has ended."""
+        ...
+
+
+def make_renderer(mode: str, app: App) -> Renderer:
+    """Return the renderer of an output mode: ``human``, ``json``, ``ndjson`` or ``quiet``."""
+    if mode == "json":
+        return _Json()
+    if mode == "ndjson":
+        return _Ndjson()
+    if mode == "quiet":
+        return _Quiet()
+    from missive_host.cli.human import HumanRenderer
+
+    return HumanRenderer(app.screen)
+
+
+class _Quiet:
+    def __init__(self) -> None:
+        self.count = 0
+
+    def emit(self, output: Output, human: Human | None = None) -> None:  # noqa: ARG002
+        self.count += 1
+
+    def close(self) -> None:
+        """Nothing was begun."""
+
+
+class _Ndjson:
+    """One compact object a line, as it happens."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def emit(self, output: Output, human: Human | None = None) -> None:  # noqa: ARG002
+        import msgspec
+
+        self.count += 1
+        write_bytes(sys.stdout, msgspec.json.encode(output.document(sequence=True)) + b"\n")
+
+    def close(self) -> None:
+        """Every line has been written."""
+
+
+class _Json:
+    """One document a command: the events of a stream are kept and go into its result."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._events: list[Any] = []
+
+    def emit(self, output: Output, human: Human | None = None) -> None:  # noqa: ARG002
+        import msgspec
+
+        self.count += 1
+        if output.kind == "stream_event":
+            self._events.append(output.data)
+            return
+        data: Any = output.data
+        if output.kind == "stream_result" and self._events and not data.events:
+            output = msgspec.structs.replace(output, data=msgspec.structs.replace(data, events=tuple(self._events)))
+            self._events = []
+        write_bytes(sys.stdout, pretty(output.document()))
+
+    def close(self) -> None:
+        """Every document has been written; events without a result are in the journal."""
+
+
+def pretty(document: Any) -> bytes:
+    """Return a document as indented JSON with a line end."""
+    import msgspec
+
+    return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"

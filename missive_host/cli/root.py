@@ -1,0 +1,99 @@
+"""The command ``missive``: which sub-commands there are, and how a run ends.
+
+No noun is imported here: the table has each command's name and one line about it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from missive_host import __version__
+from missive_host.cli.groups import LazyGroup
+from missive_host.cli.kit import App
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "adapter": ("missive_host.cli.adapter:adapter", "Run a door by itself: stdio and what plugins bring."),
+    "agent": ("missive_host.cli.agent:agent", "Register agents, and see what they can do."),
+    "send": ("missive_host.cli.send:send", "Send a message to an agent and wait for its answer."),
+    "stream": ("missive_host.cli.send:stream", "Send a message and see the agent's updates as they happen."),
+    "task": ("missive_host.cli.task:task", "Look at tasks, wait for them, cancel them; save their artifacts."),
+    "context": ("missive_host.cli.context:context", "Keep conversations with agents apart."),
+    "plugin": ("missive_host.cli.plugin:plugin", "See which plugins there are and what they provide."),
+    "contract": ("missive_host.cli.contract:contract", "The JSON Schemas of what missive reads and writes."),
+    "config": ("missive_host.cli.config:config", "Show and check the configuration."),
+    "demo": ("missive_host.cli.demo:demo", "Three small agents, and messages to them, on this machine."),
+    "completion": ("missive_host.cli.completion:completion", "Print the completion script of a shell."),
+}
+
+HELP = """Messages for AI agents: each becomes a call on an A2A agent.
+
+Register an agent once, then send to it by its alias. Results are on stdout, everything else on stderr."""
+
+EXAMPLES = (
+    "missive demo",
+    "missive agent add echo http://127.0.0.1:8001",
+    'missive send echo "Hello"',
+    'missive stream echo "Count to ten" --ndjson',
+    "missive task list --json",
+)
+
+
+def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:  # noqa: ARG001 - click's signature
+    if value and not ctx.resilient_parsing:
+        click.echo(f"missive {__version__}")
+        ctx.exit()
+
+
+def make_root() -> LazyGroup:
+    """Return the root command."""
+    version = click.Option(
+        ["-V", "--version"],
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=_show_version,
+        help="Show the version.",
+    )
+    return LazyGroup("missive", table=COMMANDS, help=HELP, examples=EXAMPLES, params=[version])
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run one command line and return the exit code. Shows every error itself."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show is no reason to fail
+    app = App(argv)
+    root = make_root()
+    instruction = os.environ.get("_MISSIVE_COMPLETE")
+    try:
+        if instruction:
+            from missive_host.cli.completion import answer
+
+            return answer(root, app, instruction)
+        code = _invoke(root, app)
+        app.close()
+    except KeyboardInterrupt:
+        from missive_host.cli.failing import InterruptedBySignalError
+
+        return app.fail(InterruptedBySignalError(2))
+    except Exception as error:  # noqa: BLE001 - the last one to catch it: shown as one line or one document
+        return app.fail(error)
+    finally:
+        app.discard()
+    return code
+
+
+def _invoke(root: click.Group, app: App) -> int:
+    try:
+        with root.make_context("missive", list(app.argv), obj=app) as ctx:
+            code: Any = root.invoke(ctx)
+    except click.exceptions.Exit as leave:
+        code = leave.exit_code
+    except click.Abort:
+        raise KeyboardInterrupt from None
+    return code if isinstance(code, int) else 0

@@ -1,0 +1,413 @@
+"""`verb`: a click command made from a command struct.
+
+=====================  =========================================================
+field of the struct    on the command line
+=====================  =========================================================
+no default             an argument
+``bool``               a flag
+``int``                an option with a whole number
+``Literal``            an option with choices, completed by the shell
+``tuple``              an option that may be repeated
+``dict``               ``KEY=VALUE``, repeated; the value is JSON if it reads as JSON, else text
+``timeout``            the global flag
+=====================  =========================================================
+
+The help is the field's ``Meta(description=…)``. What is typed is turned into the struct by
+`missive_host.envelopes.convert`, the same as a frame is, so both are checked by the same rules and refused with the
+same sentences (exit code 64).
+"""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from missive_host.cli.groups import Command
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+    from missive_host.cli.kit import App
+    from missive_host.commands import Command as CommandStruct
+
+    ParamType = click.ParamType[Any]
+else:
+    ParamType = click.ParamType  # generic only since click 8.4
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """How one field looks on the command line, where that is not what its type says."""
+
+    flags: str | tuple[str, ...] = ()
+    metavar: str | None = None
+    help: str | None = None
+    parse: Callable[[Any], Any] | None = None
+    """Turns what click gives (text, a tuple of texts, or True for a switch) into the field's value."""
+    switch: bool = False
+    """True: a flag without a value, though the field is not ``bool``."""
+    type: ParamType | None = None
+
+
+Options = Mapping[str, str | tuple[str, ...] | Field | None]
+"""Field to flag, or to a `Field`; None leaves the field out."""
+
+
+class Positional(click.Argument):
+    """An argument with a description for the help."""
+
+    def __init__(self, name: str, description: str, **kwargs: Any) -> None:
+        super().__init__([name], **kwargs)
+        self.description = description
+
+
+class Choices(ParamType):
+    """Shows and completes the choices. Whether the value is one of them is for the struct to say."""
+
+    name = "choice"
+
+    def __init__(self, choices: tuple[str, ...]) -> None:
+        self.choices = choices
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:  # noqa: ARG002
+        from click.shell_completion import CompletionItem
+
+        return [CompletionItem(choice) for choice in self.choices if choice.startswith(incomplete)]
+
+
+class Known(ParamType):
+    """Completes names that are in the store: agents or contexts."""
+
+    name = "text"
+
+    def __init__(self, what: Literal["agent", "context"]) -> None:
+        self.what = what
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:  # noqa: ARG002
+        from click.shell_completion import CompletionItem
+
+        from missive_host.cli.known import known_names
+
+        return [
+            CompletionItem(name, help=text)
+            for name, text in known_names(ctx.obj, self.what)
+            if name.startswith(incomplete)
+        ]
+
+
+def verb(
+    name: str,
+    struct: type[CommandStruct],
+    *,
+    arguments: Sequence[str] = (),
+    options: Options | None = None,
+    examples: Sequence[str] = (),
+    help: str | None = None,  # noqa: A002 - click's word
+) -> Command:
+    """Return the click command `name` for a command struct.
+
+    `arguments` are fields with a default that are arguments all the same, in order, after the required ones.
+    `options` gives a field another flag (``{"json_parts": "--json-part"}``) or a `Field`; None leaves it out.
+    """
+    return _Verb(name, struct, tuple(arguments), options or {}, examples, help)
+
+
+class _Verb(Command):
+    """Its parameters are made when they are first needed: one process runs one command."""
+
+    def __init__(
+        self,
+        name: str,
+        struct: type[CommandStruct],
+        arguments: tuple[str, ...],
+        options: Options,
+        examples: Sequence[str],
+        help_text: str | None,
+    ) -> None:
+        text = help_text or struct.__doc__ or ""
+        first = text.strip().splitlines()[0] if text.strip() else ""
+        super().__init__(name, help=text, short_help=first, examples=examples, callback=self._handle)
+        self._struct = struct
+        self._arguments = arguments
+        self._options = options
+        self._fields: dict[str, _Shape] | None = None
+
+    def own_params(self) -> list[click.Parameter]:
+        if self._fields is None:
+            self._fields = _shapes(self._struct, self._arguments, self._options)
+            optional = sorted(
+                (shape for shape in self._fields.values() if shape.argument and not shape.required),
+                key=lambda shape: self._arguments.index(shape.name),
+            )
+            required = [shape for shape in self._fields.values() if shape.argument and shape.required]
+            rest = [shape for shape in self._fields.values() if not shape.argument]
+            self.params = [shape.parameter() for shape in (*required, *optional, *rest)]
+        return self.params
+
+    def _handle(self, **values: Any) -> None:
+        app: App = click.get_current_context().obj
+        app.run(self.build(app, values))
+
+    def build(self, app: App, values: dict[str, Any]) -> CommandStruct:
+        """Return the struct. Raises `ValidationError` that names the flag."""
+        from missive_host.commands import tag_of
+        from missive_host.envelopes import convert, normal_state
+        from missive_host.errors import ValidationError
+
+        self.own_params()
+        assert self._fields is not None
+        given: dict[str, Any] = {"command": tag_of(self._struct)}
+        for name, shape in self._fields.items():
+            value = values.get(name)
+            if value is None or value is False or value == ():
+                continue
+            value = shape.value(value)
+            given[name] = normal_state(value) if name in ("state", "task_source") else value
+        if app.flags.timeout is not None and "timeout" in self._struct.__struct_fields__:
+            given["timeout"] = app.flags.timeout
+        try:
+            command: CommandStruct = convert(given, self._struct)
+        except ValidationError as error:
+            raise _named(error, self._fields) from None
+        return command
+
+
+def _named(error: Exception, fields: dict[str, _Shape]) -> Exception:
+    """Return the error with the flag that was typed in place of the field's name."""
+    import re
+
+    from missive_host.errors import ValidationError
+
+    match = re.match(r"field `(\w+)[^`]*`: (.*)", str(error), re.DOTALL)
+    if match is None or not isinstance(error, ValidationError):
+        return error
+    label = fields[match[1]].label if match[1] in fields else "--" + match[1]
+    return ValidationError(f"{label}: {match[2]}", help=error.help, sources=error.sources)
+
+
+# --- one field
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """One field of a struct, as the command line sees it."""
+
+    name: str
+    kind: Literal["flag", "integer", "text", "json", "map", "choice"]
+    repeated: bool
+    required: bool
+    argument: bool
+    description: str
+    metavar: str
+    choices: tuple[str, ...]
+    field: Field
+    free_values: bool
+    """Of a map: True if its values are any JSON."""
+
+    @property
+    def label(self) -> str:
+        """The flag, or the argument's name."""
+        if self.argument:
+            return self.metavar
+        return max(self._flags(), key=len)
+
+    def _flags(self) -> tuple[str, ...]:
+        flags = self.field.flags
+        return ((flags,) if isinstance(flags, str) else flags) or ("--" + self.name.replace("_", "-"),)
+
+    def parameter(self) -> click.Parameter:
+        if self.argument:
+            return Positional(
+                self.name,
+                self.description,
+                metavar=self.metavar if self.required else f"[{self.metavar}]",
+                required=self.required,
+                type=self._type(),
+            )
+        if self.kind == "flag" or self.field.switch:
+            return click.Option([self.name, *self._flags()], is_flag=True, default=False, help=self.description)
+        many = self.repeated or self.kind == "map"
+        return click.Option(
+            [self.name, *self._flags()],
+            multiple=many,
+            required=self.required,
+            metavar=self.metavar,
+            type=self._type(),
+            help=self.description + (" Repeatable." if many else ""),
+        )
+
+    def _type(self) -> ParamType:
+        if self.field.type is not None:
+            return self.field.type
+        if self.choices:
+            return Choices(self.choices)
+        if self.name == "agent" and "alias to give" not in self.description:
+            return Known("agent")
+        if self.name == "context":
+            return Known("context")
+        return click.STRING
+
+    def value(self, raw: Any) -> Any:
+        """Turn what was typed into what `convert` takes. Raises `ValidationError`."""
+        if self.field.parse is not None:
+            return self.field.parse(raw)
+        if self.kind == "map":
+            return dict_value(self.label, raw, free=self.free_values)
+        if self.kind == "integer":
+            return _integer(self.label, raw)
+        if self.kind == "json":
+            return [json_value(self.label, text) for text in raw]
+        return list(raw) if self.repeated else raw
+
+
+def _integer(label: str, text: str) -> int:
+    from missive_host.errors import ValidationError
+
+    try:
+        if text.isascii() and len(text) <= 20:
+            return int(text)
+    except ValueError:
+        pass
+    raise ValidationError(f"{label}: expected a whole number, not '{text[:64]}'")
+
+
+def json_value(label: str, text: str) -> Any:
+    """Return the JSON value in `text`. As strict as a frame. Raises `ValidationError`."""
+    import msgspec
+
+    from missive_host.envelopes import parse_object
+    from missive_host.errors import ValidationError
+
+    try:
+        msgspec.json.decode(text)
+    except msgspec.DecodeError as error:
+        raise ValidationError(f"{label}: not valid JSON", sources=(str(error),)) from None
+    try:
+        return parse_object(b'{"value":%s}' % text.encode())["value"]
+    except ValidationError as error:
+        raise ValidationError(f"{label}: {error.message}", help=error.help) from None
+
+
+def dict_value(label: str, pairs: Sequence[str], *, free: bool) -> dict[str, Any]:
+    """Return ``KEY=VALUE`` pairs as a dict. With `free` what reads as JSON is JSON. Raises `ValidationError`."""
+    import msgspec
+
+    from missive_host.errors import ValidationError
+
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not equals or not key:
+            raise ValidationError(f"{label}: expected KEY=VALUE, not '{pair[:64]}'")
+        if not text:
+            raise ValidationError(f"{label}: the value of '{key}' is empty", help=f"""for an empty text: {key}='""'""")
+        if key in found:
+            raise ValidationError(f"{label}: '{key}' is given twice")
+        value: Any = text
+        if free:
+            try:
+                msgspec.json.decode(text)
+            except msgspec.DecodeError:
+                value = text
+            else:
+                value = json_value(label, text)
+        found[key] = value
+    return found
+
+
+# --- what the types say
+
+
+def _shapes(
+    struct: type[CommandStruct],
+    arguments: tuple[str, ...],
+    options: Options,
+) -> dict[str, _Shape]:
+    import msgspec
+
+    hints = typing.get_type_hints(struct, include_extras=True)
+    metavars = _metavars()
+    shapes: dict[str, _Shape] = {}
+    for info in msgspec.structs.fields(struct):
+        name = info.name
+        said = options.get(name, Field())
+        if said is None or name == "timeout":
+            continue
+        field = said if isinstance(said, Field) else Field(flags=said)
+        description, inner = _described(hints[name])
+        repeated = typing.get_origin(inner) is tuple
+        if repeated:
+            _, inner = _described(typing.get_args(inner)[0])
+        kind, choices, free = _kind(inner)
+        argument = (info.required and not field.flags) or name in arguments
+        default = (
+            _METAVARS.get(name)
+            or metavars.get(inner)
+            or {"integer": "N", "json": "JSON", "map": "KEY=VALUE"}.get(kind, "TEXT")
+        )
+        if choices:
+            default = "[" + "|".join(choices) + "]"
+        shapes[name] = _Shape(
+            name=name,
+            kind=kind,
+            repeated=repeated,
+            required=info.required,
+            argument=argument,
+            description=field.help or description,
+            metavar=field.metavar or (name.upper() if argument else default),
+            choices=choices,
+            field=field,
+            free_values=free,
+        )
+    return shapes
+
+
+def _described(hint: Any) -> tuple[str, Any]:
+    """Return the description of a type and the type itself, without the description and without ``| None``."""
+    description = ""
+    while True:
+        origin = typing.get_origin(hint)
+        if origin is typing.Annotated:
+            found = [meta.description for meta in hint.__metadata__ if getattr(meta, "description", None)]
+            if not found:
+                return description, hint
+            description, hint = found[0], hint.__origin__
+        elif origin is typing.Union or origin is types.UnionType:
+            (hint,) = (arg for arg in typing.get_args(hint) if arg is not type(None))
+        else:
+            return description, hint
+
+
+def _kind(hint: Any) -> tuple[Any, tuple[str, ...], bool]:
+    bare = hint.__origin__ if typing.get_origin(hint) is typing.Annotated else hint
+    origin = typing.get_origin(bare)
+    if bare is bool:
+        return "flag", (), False
+    if bare is int:
+        return "integer", (), False
+    if bare is Any:
+        return "json", (), False
+    if origin is dict:
+        return "map", (), typing.get_args(bare)[1] is Any
+    if origin is Literal:
+        return "choice", typing.get_args(bare), False
+    return "text", (), False
+
+
+_METAVARS = {"binding": "BINDING", "binding_preference": "BINDING", "updated_after": "TIME"}
+
+
+def _metavars() -> dict[Any, str]:
+    from missive_host import commands as known
+
+    return {
+        known.Name: "NAME",
+        known.OpaqueId: "ID",
+        known.Duration: "DURATION",
+        known.MediaType: "MEDIA_TYPE",
+    }

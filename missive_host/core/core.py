@@ -1,0 +1,152 @@
+"""`Core` runs commands."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from missive_host.commands import Command, duration_seconds, tag_of
+from missive_host.errors import DeadlineError, ErrorReport, MissiveError, OrchestrationError, ValidationError
+from missive_host.outputs import Output
+from missive_host.security.redact import Redactor
+
+if TYPE_CHECKING:
+    from missive_host.a2a.client import Connections
+    from missive_host.a2a.parts import FileAccess
+    from missive_host.config import Settings
+    from missive_host.core.agents import Agents
+    from missive_host.core.recorder import Recorder
+    from missive_host.security.options import CallOptions
+    from missive_host.store import Store
+
+Emit = Callable[[Output], Awaitable[None]]
+
+
+class Core:
+    """Everything a command needs, opened once and only when it is needed.
+
+    ``files`` says which files a message may carry: the command line passes the working folder, a door the
+    folder of its config, or None.
+    """
+
+    def __init__(self, settings: Settings, options: CallOptions, *, files: FileAccess | None = None) -> None:
+        self.settings = settings
+        self.options = options
+        self.files = files
+        self.on_bytes: Callable[[int, int], None] | None = None
+        """Told of progress in writing files: bytes done, bytes in all."""
+        self.redactor = Redactor(options.secrets)
+        self._store: Store | None = None
+        self._connections: Connections | None = None
+        self._agents: Agents | None = None
+        self._recorder: Recorder | None = None
+
+    @property
+    def profile(self) -> str:
+        return self.settings.profile
+
+    @property
+    def store(self) -> Store:
+        """The store, opened and brought up to date with the agents of the config. Raises `StorageError`."""
+        if self._store is None:
+            from missive_host.core.seeding import seed_agents
+            from missive_host.store import Store
+
+            store = Store.open(self.settings.paths.database)
+            try:
+                seed_agents(store, self.settings.config)
+            except BaseException:
+                store.close()
+                raise
+            self._store = store
+        return self._store
+
+    @property
+    def connections(self) -> Connections:
+        if self._connections is None:
+            from missive_host.a2a.client import Connections
+
+            self._connections = Connections(connect_timeout=duration_seconds(self.settings.config.qos.connect_timeout))
+        return self._connections
+
+    @property
+    def agents(self) -> Agents:
+        if self._agents is None:
+            from missive_host.core.agents import Agents
+
+            self._agents = Agents(self)
+        return self._agents
+
+    @property
+    def recorder(self) -> Recorder:
+        if self._recorder is None:
+            from missive_host.core.recorder import Recorder
+
+            self._recorder = Recorder(self)
+        return self._recorder
+
+    def run_local(self, command: Command) -> Output:
+        """Run a command that needs the store alone. Raises `MissiveError`."""
+        output: Output = handler_of(command)(self, command)
+        return output
+
+    async def run(self, command: Command, emit: Emit) -> None:
+        """Run any command; each result is emitted as it happens. Raises `MissiveError`."""
+        import anyio
+
+        handler = handler_of(command)
+        if command.store_only:
+            await emit(await anyio.to_thread.run_sync(handler, self, command))
+            return
+        seconds = self.timeout_of(command)
+        if seconds is None or command.own_deadline:
+            await handler(self, command, emit)
+            return
+        try:
+            with anyio.fail_after(seconds):
+                await handler(self, command, emit)
+        except TimeoutError:
+            raise DeadlineError(
+                f"`{tag_of(command)}` did not end within {seconds:g} s",
+                help="the agent may go on with it: see `missive task list`; allow more time with --timeout",
+            ) from None
+
+    def timeout_of(self, command: Command) -> float | None:
+        """Return the command's own timeout in seconds, else that of the process, else None."""
+        text = getattr(command, "timeout", None)
+        return duration_seconds(text) if text else self.options.timeout
+
+    def report(self, error: BaseException) -> ErrorReport:
+        """Return an error as a document, without secrets."""
+        if not isinstance(error, MissiveError):
+            error = OrchestrationError(
+                f"unexpected {type(error).__name__}: {error}", help="this is a fault in missive; run it with --trace"
+            )
+        return self.redactor.report(error.report())
+
+    def close(self) -> None:
+        """Close the store. For processes that ran local commands only."""
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+
+    async def aclose(self) -> None:
+        """Close connections and store."""
+        import anyio
+
+        with anyio.CancelScope(shield=True):
+            if self._connections is not None:
+                await self._connections.aclose()
+                self._connections = None
+            self.close()
+
+
+def handler_of(command: Command) -> Callable[..., Any]:
+    """Return the handler of a command."""
+    tag = tag_of(command)
+    module = import_module(f"missive_host.core.handlers.{tag.partition('_')[0]}")
+    handler: Callable[..., Any] | None = getattr(module, tag, None)
+    if handler is None:
+        raise ValidationError(f"command `{tag}` has no handler")
+    return handler

@@ -1,0 +1,137 @@
+"""The host's side of the doors: takes deliveries in, keeps order, bounds, runs, settles exactly once."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from typing import TYPE_CHECKING
+
+import anyio
+from anyio.abc import TaskGroup
+
+from missive_host.errors import MissiveError, OrchestrationError
+from missive_host.protocols import Delivery, Done, IntakeFullError, Outcome, Reject, Retry
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from missive_host.core.core import Core
+    from missive_host.outputs import Output
+
+log = logging.getLogger("missive.intake")
+
+SETTLE_SECONDS = 10.0
+"""How long a delivery may take to be settled; then its slot is freed all the same."""
+
+
+class Intake:
+    """Runs the commands of deliveries.
+
+    Deliveries of one session (`Envelope.session`) run one after another in the order in which they came;
+    different sessions run side by side. At most ``limit`` are accepted and not yet settled.
+
+    Use it as an async context manager: leaving it waits for all that was accepted.
+    """
+
+    def __init__(self, core: Core, *, limit: int) -> None:
+        self._core = core
+        self._slots = anyio.Semaphore(limit, fast_acquire=True)
+        self._waiting: dict[tuple[str, str], deque[Delivery]] = {}
+        self._group: TaskGroup | None = None
+        self.unfinished = 0
+        """How many deliveries were cut off and settled as Retry."""
+
+    async def __aenter__(self) -> Intake:
+        self._group = anyio.create_task_group()
+        await self._group.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> bool | None:
+        assert self._group is not None
+        return await self._group.__aexit__(exc_type, exc, tb)
+
+    def cancel(self) -> None:
+        """Cut off what runs; it is settled as Retry."""
+        if self._group is not None:
+            self._group.cancel_scope.cancel()
+
+    async def submit(self, delivery: Delivery) -> None:
+        await self._slots.acquire()
+        self._accept(delivery)
+
+    def submit_nowait(self, delivery: Delivery) -> None:
+        try:
+            self._slots.acquire_nowait()
+        except anyio.WouldBlock:
+            raise IntakeFullError("the host is busy", help="try again in a moment") from None
+        self._accept(delivery)
+
+    def _accept(self, delivery: Delivery) -> None:
+        assert self._group is not None
+        session = delivery.envelope.session
+        queue = self._waiting.get(session)
+        if queue is not None:
+            queue.append(delivery)
+            return
+        self._waiting[session] = deque([delivery])
+        self._group.start_soon(self._run_session, session)
+
+    async def _run_session(self, session: tuple[str, str]) -> None:
+        queue = self._waiting[session]
+        try:
+            while queue:
+                await self._run(queue[0])
+                queue.popleft()
+        finally:
+            # Reached with deliveries left only when this task was cancelled: they were never begun.
+            del self._waiting[session]
+            with anyio.CancelScope(shield=True):
+                for delivery in list(queue)[1:]:
+                    await self._settle(delivery, Retry(self._core.report(_stopped())))
+
+    async def _run(self, delivery: Delivery) -> None:
+        outcome: Outcome = Retry(self._core.report(_stopped()))
+        door_failed = False
+
+        async def emit(output: Output) -> None:
+            nonlocal door_failed
+            try:
+                await delivery.send(output)
+            except Exception:
+                door_failed = True
+                raise
+
+        try:
+            await self._core.run(delivery.envelope.command, emit)
+            outcome = Done()
+        except MissiveError as error:
+            outcome = Reject(self._core.report(error))
+        except Exception as error:  # whatever a handler or a door raises must not end the others
+            if door_failed:
+                log.debug("the door cannot take answers any more: %s", type(error).__name__)
+            else:
+                log.error("unexpected %s", type(error).__name__, exc_info=log.isEnabledFor(logging.DEBUG))
+                outcome = Reject(self._core.report(error))
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._settle(delivery, outcome)
+
+    async def _settle(self, delivery: Delivery, outcome: Outcome) -> None:
+        if isinstance(outcome, Retry):
+            self.unfinished += 1
+        try:
+            with anyio.fail_after(SETTLE_SECONDS):
+                await delivery.settle(outcome)
+        except Exception as error:  # noqa: BLE001 - a door that cannot settle must not hold its slot for ever
+            log.warning("frame %s could not be settled: %s", delivery.envelope.id, type(error).__name__)
+        finally:
+            self._slots.release()
+
+
+def _stopped() -> OrchestrationError:
+    return OrchestrationError(
+        "stopped before it was done",
+        help="send it again; a message that was under way keeps its messageId in the journal",
+    )

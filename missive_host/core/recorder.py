@@ -1,0 +1,363 @@
+"""What is written down of every exchange with an agent, and when.
+
+The request is committed before the first attempt (status ``pending``), its fate after the last; an answer is
+committed before it is handed on. Each commit holds the rows and the journal event of one step, so that rows and
+journal always agree.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec import UNSET
+
+from missive_host.a2a.shapes import EVENT_TYPES, TERMINAL, Json, payload, state
+from missive_host.core.views import given
+from missive_host.errors import MissiveError
+from missive_host.ids import new_id, now
+from missive_host.outputs import Persistence
+from missive_host.store.events import new_event_id
+from missive_host.store.rows import EventRow, MessageRow, TaskRow
+
+if TYPE_CHECKING:
+    from missive_host.a2a.parts import Request
+    from missive_host.commands import Send, Stream
+    from missive_host.core.core import Core
+    from missive_host.outputs import SelectedInterface
+    from missive_host.store import Tables
+
+JOURNAL_RAW = 4096
+"""Base64 characters of a ``raw`` part that the journal keeps; of more it keeps the digest."""
+
+
+def journal_event(
+    event_type: str,
+    *,
+    source: str,
+    agent_alias: str | None = None,
+    context_id: str | None = None,
+    task_id: str | None = None,
+    message_id: str | None = None,
+    payload: Json,
+) -> EventRow:
+    """Return an event of the journal, with an id and the time now."""
+    return EventRow(
+        event_id=new_event_id(event_type),
+        timestamp=now(),
+        source=source,
+        event_type=event_type,
+        agent_alias=agent_alias,
+        context_id=context_id,
+        task_id=task_id,
+        message_id=message_id,
+        payload=payload,
+    )
+
+
+class Exchange(msgspec.Struct):
+    """One message on its way to an agent, and the conversation that it belongs to."""
+
+    agent: str
+    message_id: str
+    context_id: str | None = None
+    """The local context; None until the agent's answer tells which conversation this is."""
+    remote_context_id: str | None = None
+    task_id: str | None = None
+
+
+class Recorder:
+    """Writes exchanges down."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    def plan(self, command: Send | Stream) -> Exchange:
+        """Find the conversation that a message belongs to. Raises `ValidationError` if it is closed."""
+        exchange = Exchange(agent=command.agent, message_id=new_id(), task_id=command.task)
+        if command.context is None and command.task is None:
+            return exchange
+        return self._core.store.read(lambda tables: self._locate(tables, command, exchange))
+
+    def _locate(self, tables: Tables, command: Send | Stream, exchange: Exchange) -> Exchange:
+        if command.task is not None:
+            task = tables.tasks.find(command.agent, command.task)
+            if task is not None:
+                exchange.context_id, exchange.remote_context_id = task.context_id, task.remote_context_id
+        if command.context is not None:
+            # An id, a name, or the agent's own contextId; an id that nobody knows begins a new context.
+            known = tables.contexts.get(command.context) or next(iter(tables.contexts.list(name=command.context)), None)
+            local = known.context_id if known else tables.contexts.local_of(command.agent, command.context)
+            exchange.context_id = local or command.context
+            exchange.remote_context_id = (
+                tables.contexts.remote_of(exchange.context_id, command.agent) or exchange.remote_context_id
+            )
+        return exchange
+
+    async def request(self, exchange: Exchange, request: Request, kind: str) -> None:
+        """Commit the request before the first attempt. `kind` is ``send`` or ``stream``."""
+        at = now()
+        row = MessageRow(
+            agent_alias=exchange.agent,
+            message_id=exchange.message_id,
+            direction="request",
+            context_id=exchange.context_id,
+            task_id=exchange.task_id,
+            role="user",
+            status="pending",
+            content=request.message,
+            metadata=request.view.metadata,
+            created_at=at,
+            updated_at=at,
+        )
+        event = self._event(f"a2a.{kind}.request", exchange, request.body)
+
+        def write(tables: Tables) -> None:
+            if exchange.context_id is not None:
+                tables.contexts.ensure(exchange.context_id, exchange.agent, at=at)
+            tables.messages.add_request(row)
+            tables.events.append(event)
+
+        await self._core.store.commit(write)
+
+    async def failed(self, exchange: Exchange, kind: str, error: MissiveError | None) -> None:
+        """Commit what became of a request that got no answer. No error: it was cut off, its fate is unknown."""
+        never_sent = isinstance(error, MissiveError) and getattr(error, "sent", True) is False
+        refused = error is not None and error.a2a is not None
+        status = "failed" if never_sent or refused else "unknown"
+        report = msgspec.to_builtins(self._core.report(error)) if error is not None else None
+        event = self._event(f"a2a.{kind}.failed", exchange, {"status": status, "error": report})
+
+        def write(tables: Tables) -> None:
+            tables.messages.settle_request(exchange.agent, exchange.message_id, status, error=report, at=now())
+            tables.events.append(event)
+
+        await self._core.store.commit(write)
+
+    async def answered(self, exchange: Exchange, answer: Json, interface: SelectedInterface) -> Persistence:
+        """Commit the answer of a `send`, and tell which rows were written."""
+        at = now()
+        name, value = payload(answer)
+
+        def write(tables: Tables) -> Persistence:
+            self._join_context(tables, exchange, value.get("contextId"), at)
+            if name == "task":
+                exchange.task_id = value["id"]
+            tables.messages.settle_request(
+                exchange.agent,
+                exchange.message_id,
+                "sent",
+                at=at,
+                task_id=exchange.task_id,
+                context_id=exchange.context_id,
+            )
+            if name == "task":
+                self._put_task(tables, exchange.agent, value, exchange.context_id, interface.protocol_version, at)
+            else:
+                self._put_message(tables, exchange, value, "response", at)
+            event = self._event("a2a.send.response", exchange, answer)
+            sequence = tables.events.append(event)
+            return Persistence(
+                request_message_id=exchange.message_id,
+                response_message_id=UNSET if name == "task" else value["messageId"],
+                task_id=given(exchange.task_id) if name == "task" else UNSET,
+                context_id=given(exchange.context_id),
+                event_sequence=sequence,
+                event_id=event.event_id,
+            )
+
+        return await self._core.store.commit(write)
+
+    async def streamed(self, exchange: Exchange, event: Json, interface: SelectedInterface) -> Persistence:
+        """Commit one event of a stream, before it is handed on."""
+        at = now()
+        name, value = payload(event)
+
+        def write(tables: Tables) -> Persistence:
+            self._join_context(tables, exchange, value.get("contextId"), at)
+            message_id: str | None = None
+            if name == "message":
+                message_id = value["messageId"]
+                self._put_message(tables, exchange, value, "stream_event", at)
+            elif name == "task":
+                exchange.task_id = value["id"]
+                self._put_task(tables, exchange.agent, value, exchange.context_id, interface.protocol_version, at)
+            else:
+                exchange.task_id = value["taskId"]
+                message_id = self._put_update(tables, exchange, name, value, interface, at)
+            row = self._event(f"a2a.stream.{EVENT_TYPES[name]}", exchange, event)
+            return Persistence(
+                context_id=given(exchange.context_id),
+                message_id=given(message_id),
+                event_sequence=tables.events.append(row),
+                event_id=row.event_id,
+            )
+
+        return await self._core.store.commit(write)
+
+    async def stream_answered(self, exchange: Exchange) -> None:
+        """Commit that the request of a stream was taken: at its first event."""
+
+        def write(tables: Tables) -> None:
+            tables.messages.settle_request(
+                exchange.agent,
+                exchange.message_id,
+                "sent",
+                at=now(),
+                task_id=exchange.task_id,
+                context_id=exchange.context_id,
+            )
+
+        await self._core.store.commit(write)
+
+    async def observed(self, agent: str, task: Json, interface: SelectedInterface, *, observed_by: str) -> None:
+        """Commit a task as the agent showed it. The journal is written only if it changed."""
+
+        def write(tables: Tables) -> None:
+            self.store_observed(tables, agent, task, interface, observed_by=observed_by)
+
+        await self._core.store.commit(write)
+
+    def store_observed(
+        self, tables: Tables, agent: str, task: Json, interface: SelectedInterface, *, observed_by: str
+    ) -> None:
+        """As `observed`, within a commit of the caller's."""
+        at = now()
+        known = tables.tasks.find(agent, task["id"])
+        context_id = known.context_id if known else None
+        remote = task.get("contextId")
+        if context_id is None and remote:
+            context_id = tables.contexts.local_of(agent, remote) or new_id()
+            tables.contexts.ensure(context_id, agent, at=at)
+            tables.contexts.bind_remote(context_id, agent, remote)
+        if self._put_task(tables, agent, task, context_id, interface.protocol_version, at):
+            tables.events.append(
+                journal_event(
+                    "a2a.task.updated",
+                    source="core",
+                    agent_alias=agent,
+                    context_id=context_id,
+                    task_id=task["id"],
+                    payload=journaled({"observed_by": observed_by, "task": task}),
+                )
+            )
+
+    # ---
+
+    def _join_context(self, tables: Tables, exchange: Exchange, remote: str | None, at: str) -> None:
+        """Learn the agent's contextId: bind it to the local context, which is made now if there is none."""
+        if not remote or (exchange.context_id is not None and exchange.remote_context_id == remote):
+            return
+        if exchange.context_id is None:
+            exchange.context_id = tables.contexts.local_of(exchange.agent, remote) or new_id()
+            tables.contexts.ensure(exchange.context_id, exchange.agent, at=at)
+        tables.contexts.bind_remote(exchange.context_id, exchange.agent, remote)
+        exchange.remote_context_id = remote
+
+    def _put_task(self, tables: Tables, agent: str, task: Json, context_id: str | None, version: str, at: str) -> bool:
+        status = task.get("status", {})
+        now_state = state(status)
+        message = status.get("message") or {}
+        history = task.get("history") or []
+        row = TaskRow(
+            agent_alias=agent,
+            task_id=task["id"],
+            context_id=context_id,
+            remote_context_id=task.get("contextId"),
+            state=now_state,
+            protocol_version=version,
+            task={key: value for key, value in task.items() if key != "artifacts"},
+            last_message_id=message.get("messageId") or (history[-1].get("messageId") if history else None),
+            status_message_id=message.get("messageId"),
+            status_timestamp=status.get("timestamp"),
+            created_at=at,
+            updated_at=at,
+            completed_at=at if now_state in TERMINAL else None,
+        )
+        changed = tables.tasks.upsert(row)
+        artifacts = task.get("artifacts") or ()
+        before = tables.artifacts.versions(agent, task["id"]) if artifacts else {}
+        for artifact in artifacts:
+            stored = tables.artifacts.put(agent, task["id"], artifact, at=at)
+            changed |= before.get(artifact.get("artifactId", "")) != stored
+        return changed
+
+    def _put_update(
+        self, tables: Tables, exchange: Exchange, name: str, update: Json, interface: SelectedInterface, at: str
+    ) -> str | None:
+        """Store a status or artifact update; return the id of the message that came with it."""
+        agent, task_id = exchange.agent, update["taskId"]
+        if name == "statusUpdate":
+            task: Json = {"id": task_id, "status": update["status"]}
+            if update.get("contextId"):
+                task["contextId"] = update["contextId"]
+            self._put_task(tables, agent, task, exchange.context_id, interface.protocol_version, at)
+            message = update["status"].get("message")
+            if not message:
+                return None
+            self._put_message(tables, exchange, message, "stream_event", at)
+            message_id: str = message["messageId"]
+            return message_id
+        artifact = update["artifact"]
+        tables.tasks.ensure(agent, task_id, at=at, context_id=exchange.context_id)
+        if update.get("append"):
+            tables.artifacts.append(
+                agent,
+                task_id,
+                artifact["artifactId"],
+                artifact.get("parts", []),
+                at=at,
+                last_chunk=bool(update.get("lastChunk")),
+                metadata=artifact.get("metadata"),
+            )
+        else:
+            tables.artifacts.put(agent, task_id, artifact, at=at, complete=bool(update.get("lastChunk", True)))
+        return None
+
+    def _put_message(self, tables: Tables, exchange: Exchange, message: Json, direction: str, at: str) -> None:
+        tables.messages.add_response(
+            MessageRow(
+                agent_alias=exchange.agent,
+                message_id=message["messageId"],
+                direction=direction,
+                context_id=exchange.context_id,
+                task_id=message.get("taskId") or exchange.task_id,
+                role="agent" if message.get("role") == "ROLE_AGENT" else "user",
+                content=message,
+                metadata=message.get("metadata", {}),
+                created_at=at,
+                updated_at=at,
+            )
+        )
+
+    def _event(self, event_type: str, exchange: Exchange, value: Json) -> EventRow:
+        return journal_event(
+            event_type,
+            source="core",
+            agent_alias=exchange.agent,
+            context_id=exchange.context_id,
+            task_id=exchange.task_id,
+            message_id=exchange.message_id,
+            payload=self._core.redactor.json(journaled(value)),
+        )
+
+
+def journaled(value: Any) -> Any:
+    """Return a payload for the journal: long ``raw`` parts by digest and length; the bytes are in the tables."""
+    if isinstance(value, dict):
+        raw = value.get("raw")
+        if isinstance(raw, str) and len(raw) > JOURNAL_RAW:
+            digest = hashlib.sha256(raw.encode()).hexdigest()
+            value = {
+                **value,
+                "raw": "",
+                "metadata": {
+                    **value.get("metadata", {}),
+                    "missive.raw": {"base64_sha256": digest, "base64_length": len(raw)},
+                },
+            }
+        return {key: journaled(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [journaled(item) for item in value]
+    return value

@@ -1,0 +1,339 @@
+"""``missive.*.v1`` envelopes: what came in, as typed values, with exact errors for what is not acceptable.
+
+An `Envelope` is a parsed request frame. `parse_envelope` is the only way in, so a value of this type is valid
+by construction. `Frames` makes the answer frames that belong to one request.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from math import isfinite
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from missive_host.commands import DOOR_COMMANDS, Command, Metadata, Name, tag_of
+from missive_host.errors import ErrorReport, ValidationError, nearest
+from missive_host.outputs import Output
+
+STDIO = "missive.stdio.v1"
+
+MAX_SAFE_INTEGER = 2**53 - 1
+MAX_DEPTH = 200
+
+FrameId = Annotated[str, Meta(pattern=r"^[^\s\x00-\x1f\x7f]+$", min_length=1, max_length=128)]
+
+
+class Source(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """Who sent it. ``source_id`` and ``resume_name`` together are the session; order is kept within one."""
+
+    source_id: Annotated[str, Meta(pattern=r"^[^\s\x00-\x1f\x7f]+$", min_length=1, max_length=256)]
+    display_name: str | None = None
+    resume_name: Name = "default"
+    profile: Name | None = None
+
+
+class Envelope(msgspec.Struct, frozen=True, kw_only=True):
+    """One request, whichever door it came through."""
+
+    contract: str
+    id: str
+    source: Source
+    command: Command
+    metadata: dict[str, Any]
+
+    @property
+    def session(self) -> tuple[str, str]:
+        """Deliveries of the same session are run in the order in which they came."""
+        return (self.source.source_id, self.source.resume_name)
+
+
+class FrameError(ValidationError):
+    """A frame that cannot be accepted. ``frame_id`` is its id if that could be read."""
+
+    def __init__(self, message: str, *, frame_id: str | None = None, **kwargs: Any) -> None:
+        super().__init__(message, **kwargs)
+        self.frame_id = frame_id
+
+
+_COMMANDS = {tag_of(cls): cls for cls in DOOR_COMMANDS}
+_ENVELOPE_FIELDS = ("schema_version", "id", "command", "source", "metadata")
+
+
+def parse_envelope(data: bytes, contract: str, *, default_source: str) -> Envelope:
+    """Parse one request frame of `contract` from UTF-8 JSON.
+
+    Raises `FrameError` that names the field and, where there is one, the nearest known name.
+    """
+    frame = parse_object(data)
+    frame_id = _readable_id(frame)
+    try:
+        return _envelope(frame, contract, default_source)
+    except FrameError:
+        raise
+    except ValidationError as error:
+        raise FrameError(error.message, frame_id=frame_id, help=error.help, sources=error.sources) from None
+
+
+def _envelope(frame: dict[str, Any], contract: str, default_source: str) -> Envelope:
+    version = frame.get("schema_version", contract)
+    if version != contract:
+        raise ValidationError(
+            f"field `schema_version`: this door reads {contract}, not {_shown(version)}",
+            help=f'write "schema_version": "{contract}", or leave it out',
+        )
+    if "id" not in frame:
+        raise ValidationError("field `id` is missing", help="every frame needs an id; the answers carry it")
+    frame_id = convert(frame["id"], FrameId, "id")
+    if "command" not in frame:
+        raise ValidationError("field `command` is missing", help="one of: " + ", ".join(sorted(_COMMANDS)))
+    tag = frame["command"]
+    cls = _COMMANDS.get(tag) if isinstance(tag, str) else None
+    if cls is None:
+        raise ValidationError(
+            f"field `command`: unknown command {_shown(tag)}{nearest(str(tag), list(_COMMANDS))}",
+            help="one of: " + ", ".join(sorted(_COMMANDS)),
+        )
+    fields = door_fields(cls)
+    values = {key: value for key, value in frame.items() if key in fields or key not in _ENVELOPE_FIELDS}
+    values["command"] = tag
+    source = frame.get("source", UNSET)
+    if isinstance(source, str) and "task_source" in fields:
+        values.setdefault("task_source", source)
+        source = UNSET
+    _refuse_unknown(values, (*_ENVELOPE_FIELDS, *fields))
+    for key in ("state", "task_source"):
+        if isinstance(values.get(key), str):
+            values[key] = normal_state(values[key])
+    return Envelope(
+        contract=contract,
+        id=frame_id,
+        source=_source(source, default_source),
+        command=convert(values, cls),
+        metadata={} if "metadata" in fields else convert(frame.get("metadata", {}), Metadata, "metadata"),
+    )
+
+
+def door_fields(cls: type[Command]) -> tuple[str, ...]:
+    """Return the fields of a command that a frame may set."""
+    return tuple(name for name in cls.__struct_fields__ if name not in cls.operator_fields)
+
+
+def normal_state(text: str) -> str:
+    """Return a state's name as missive spells it: lower case, ``_``, ``cancelled``."""
+    text = text.lower().replace("-", "_").removeprefix("task_state_")
+    return "cancelled" if text == "canceled" else text
+
+
+def _source(value: Any, default_source: str) -> Source:
+    if value is UNSET:
+        return Source(source_id=default_source)
+    if isinstance(value, dict):
+        value = {"source_id": default_source, **value}
+        _refuse_unknown(value, Source.__struct_fields__, "source.")
+    result: Source = convert(value, Source, "source")
+    return result
+
+
+def _refuse_unknown(values: dict[str, Any], known: tuple[str, ...], prefix: str = "") -> None:
+    for key in list(values):
+        if key in known:
+            continue
+        if key.startswith("x_"):
+            del values[key]
+        else:
+            raise ValidationError(
+                f"unknown field `{prefix}{key[:64]}`{nearest(key[:64], known)}",
+                help="names that begin with x_ are let through and ignored",
+            )
+
+
+def _readable_id(frame: Any) -> str | None:
+    if not isinstance(frame, dict):
+        return None
+    try:
+        frame_id: str = convert(frame.get("id"), FrameId, "id")
+        frame_id.encode()
+    except (ValidationError, UnicodeEncodeError):  # the latter: an unpaired surrogate, which cannot be echoed
+        return None
+    return frame_id
+
+
+# --- strict JSON
+
+
+def parse_object(data: bytes) -> dict[str, Any]:
+    """Parse UTF-8 JSON that must be an object. Raises `FrameError`.
+
+    Stricter than Python's parser, because what is let through must survive the road to an agent: no duplicate
+    keys, no NaN or Infinity, no number beyond what a double holds exactly (RFC 7493), no unpaired surrogate.
+    """
+    duplicates: list[str] = []
+    refused: list[str] = []
+
+    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        result = dict(items)
+        if len(result) != len(items):
+            seen: set[str] = set()
+            duplicates.extend(key for key, _ in items if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        return result
+
+    def integer(digits: str) -> int:
+        if len(digits) < 16 or (len(digits) < 18 and abs(int(digits)) <= MAX_SAFE_INTEGER):
+            return int(digits)
+        refused.append(digits)
+        return 0
+
+    def floating(digits: str) -> float:
+        value = float(digits)
+        if not isfinite(value):
+            refused.append(digits)
+        return value
+
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        raise FrameError(
+            f"the frame is not valid UTF-8 at byte {error.start}", help="frames are JSON in UTF-8"
+        ) from None
+    try:
+        value = json.loads(
+            text, object_pairs_hook=pairs, parse_int=integer, parse_float=floating, parse_constant=refused.append
+        )
+    except json.JSONDecodeError as error:
+        raise FrameError(
+            "the frame is not valid JSON",
+            help="a frame is one JSON object; see `missive contract show missive.stdio.v1`",
+            sources=(f"{error.msg} at line {error.lineno} column {error.colno}",),
+        ) from None
+    except RecursionError:
+        raise FrameError("the frame is nested too deeply", help=f"at most {MAX_DEPTH} levels") from None
+    frame_id = _readable_id(value)
+    if text.count("[") + text.count("{") > MAX_DEPTH and _depth(value) > MAX_DEPTH:
+        raise FrameError("the frame is nested too deeply", frame_id=frame_id, help=f"at most {MAX_DEPTH} levels")
+    if "\\u" in text:  # before any check that quotes what it found: an error frame must be writable, too
+        try:
+            msgspec.json.encode(value)
+        except UnicodeEncodeError:
+            raise FrameError("a string has an unpaired surrogate (\\ud800 to \\udfff)", frame_id=frame_id) from None
+    if refused:
+        raise _number(refused[0], frame_id)
+    if not isinstance(value, dict):
+        raise FrameError(
+            f"the frame is {_kind(value)}, not a JSON object", help="a frame begins with { and ends with }"
+        )
+    if duplicates:
+        raise FrameError(f"field `{duplicates[0][:64]}` is given twice", frame_id=frame_id, help="keep one of them")
+    return value
+
+
+def _depth(value: Any) -> int:
+    depth = 0
+    level = [value]
+    while level:
+        depth += 1
+        level = [
+            child
+            for item in level
+            for child in (item.values() if isinstance(item, dict) else item)
+            if isinstance(child, dict | list)
+        ]
+    return depth
+
+
+def _number(text: str, frame_id: str | None) -> FrameError:
+    if text[-1:].isalpha():
+        return FrameError(f"{text} is not JSON", frame_id=frame_id, help="use null or a string")
+    return FrameError(
+        f"the number {text[:24]}{'…' if len(text) > 24 else ''} is too big to be kept exactly",
+        frame_id=frame_id,
+        help="send it as a string; numbers beyond 2^53-1 are changed by most JSON readers (RFC 7493) and by A2A",
+    )
+
+
+# --- msgspec's errors in words
+
+_AT = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>[^`]*)`)?$", re.DOTALL)
+_PATTERNS = (
+    ("a-z0-9._-", "expected 1 to 63 lower-case letters, digits, '.', '_' or '-', a letter or digit at both ends"),
+    ("\\\\x7f", "expected text without white space or control characters"),
+    ("ms|s|m|h", "expected a duration such as 500ms, 30s, 5m or 1h"),
+    ("/\\\\S", "expected a media type such as text/plain"),
+)
+
+
+def convert(value: Any, type: Any, field: str | None = None) -> Any:  # noqa: A002
+    """Convert JSON-able data to `type`, or raise a `ValidationError` that names the field."""
+    try:
+        return msgspec.convert(value, type)
+    except msgspec.ValidationError as error:
+        raise ValidationError(_explain(str(error), field)) from None
+
+
+def _explain(text: str, field: str | None) -> str:
+    match = _AT.match(text)
+    what, path = (match["what"], match["path"]) if match else (text, None)
+    where = (field or "") + (path or "").removeprefix("$")
+    where = where.lstrip(".")
+    missing = re.match(r"Object missing required field `(\w+)`", what)
+    if missing:
+        return f"field `{where + '.' if where else ''}{missing[1]}` is missing"
+    if "matching regex" in what:
+        what = next((words for mark, words in _PATTERNS if mark in what), what)
+    what = what.replace("`", "").replace("length >= 1", "some text").replace(" | null", " or null")
+    what = what[:1].lower() + what[1:]
+    return f"field `{where}`: {what}" if where else what
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 64 else text[:63] + "…"
+
+
+def _kind(value: Any) -> str:
+    if value is None:
+        return "null"
+    return {str: "a string", bool: "a boolean", list: "an array"}.get(type(value), "a number")
+
+
+# --- answers
+
+
+class ResponseFrame(msgspec.Struct, frozen=True, kw_only=True):
+    """One answer frame of ``missive.stdio.v1``; other contracts wrap the same."""
+
+    schema_version: str
+    ok: bool
+    kind: str
+    sequence: int
+    id: str | UnsetType = UNSET
+    data: Any = UNSET
+    error: ErrorReport | UnsetType = UNSET
+
+
+class Frames:
+    """The answer frames of one request: they carry its id and count from 0."""
+
+    def __init__(self, contract: str, frame_id: str | None, prefix: str) -> None:
+        self._contract = contract
+        self._id: str | UnsetType = UNSET if frame_id is None else frame_id
+        self._prefix = prefix
+        self._next = 0
+
+    def output(self, output: Output) -> ResponseFrame:
+        """Wrap one result document."""
+        return self._frame(ok=True, kind=f"{self._prefix}_command_output", data=output.document(sequence=True))
+
+    def error(self, report: ErrorReport, data: Any = UNSET) -> ResponseFrame:
+        """The last frame of a request that failed."""
+        return self._frame(ok=False, kind=f"{self._prefix}_error", data=data, error=report)
+
+    def _frame(
+        self, *, ok: bool, kind: str, data: Any = UNSET, error: ErrorReport | UnsetType = UNSET
+    ) -> ResponseFrame:
+        sequence, self._next = self._next, self._next + 1
+        return ResponseFrame(
+            schema_version=self._contract, id=self._id, ok=ok, kind=kind, sequence=sequence, data=data, error=error
+        )

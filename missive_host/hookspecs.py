@@ -1,0 +1,66 @@
+"""The hooks a plugin may implement. This file, ``specs`` and ``protocols`` are all an author needs to read.
+
+A hook is synchronous, takes no arguments and returns declarations. It is called once, when the plugin is
+loaded, so it must not open, read or wait for anything. What does the work is named by the declaration's
+``factory`` and imported later::
+
+    from missive_host.hookspecs import hookimpl
+    from missive_host.specs import AdapterSpec
+
+
+    @hookimpl
+    def missive_adapters():
+        yield AdapterSpec("pigeon", "carrier_pigeon.adapter:PigeonAdapter", "Messages by pigeon post.")
+
+and in ``pyproject.toml``::
+
+    [project.entry-points."missive.plugins"]
+    pigeon = "carrier_pigeon"
+
+A plugin may say ``MISSIVE_API = 1``; any other number than `HOOK_API` is refused with a sentence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pluggy
+
+from missive_host.specs import AdapterSpec, PolicySpec, ReducerSpec
+
+HOOK_API = 1
+"""Rises when a hook or a field of a declaration goes away. New ones do not raise it."""
+
+PROJECT = "missive"
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@hookspec
+def missive_adapters() -> Iterable[AdapterSpec]:
+    """Declare ingress adapters: doors through which messages come in.
+
+    Since API 1. The factory makes an `Adapter` from an `AdapterContext`.
+    """
+    return ()
+
+
+@hookspec
+def missive_routing_policies() -> Iterable[PolicySpec]:
+    """Declare routing policies: which of several agents gets a message.
+
+    Since API 1. The factory makes a `RoutingPolicy`.
+    """
+    return ()
+
+
+@hookspec
+def missive_reducers() -> Iterable[ReducerSpec]:
+    """Declare reducers: how the answers of a group become one.
+
+    Since API 1. The factory makes a `Reducer`.
+    """
+    return ()
+
+
+HOOKS = ("missive_adapters", "missive_routing_policies", "missive_reducers")

@@ -1,0 +1,115 @@
+"""The result documents of the host's own commands: they say what missive is, not what an agent said."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from missive_host.outputs import Data
+
+
+class PluginView(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    state: str
+    """``found`` (installed, not loaded), ``disabled``, ``failed`` or ``loaded``."""
+    target: str
+    """The declaration module."""
+    distribution: str | UnsetType = UNSET
+    version: str | UnsetType = UNSET
+    path: str | UnsetType = UNSET
+    """The file of a one-file plugin."""
+    gate: str | UnsetType = UNSET
+    """What disabled it."""
+    reason: str | UnsetType = UNSET
+    """Why it, or a part of it, cannot be used."""
+    seconds: float | UnsetType = UNSET
+    """How long loading it took."""
+    provides: tuple[str, ...] | UnsetType = UNSET
+    """What can be used of it, e.g. ``adapter stdio``; known when it is loaded."""
+    warnings: tuple[str, ...] | UnsetType = UNSET
+
+
+class OptionView(msgspec.Struct, frozen=True, kw_only=True):
+    """One option of an adapter: ``--name`` on its command line, ``name`` in ``[adapters.X.settings]``."""
+
+    name: str
+    type: str
+    help: str
+    required: bool
+    repeated: bool
+    secret: bool
+    default: Any = UNSET
+    choices: tuple[str, ...] | UnsetType = UNSET
+    minimum: int | UnsetType = UNSET
+    maximum: int | UnsetType = UNSET
+
+
+class DeclarationView(msgspec.Struct, frozen=True, kw_only=True):
+    """What a plugin provides: a routing policy or a reducer."""
+
+    name: str
+    summary: str
+    status: str
+    factory: str
+    extra: str | UnsetType = UNSET
+
+
+class ReducerView(DeclarationView, frozen=True, kw_only=True):
+    ordered: bool
+
+
+class AdapterView(DeclarationView, frozen=True, kw_only=True):
+    accepts: tuple[str, ...]
+    """Contracts it reads."""
+    emits: tuple[str, ...]
+    foreground: bool
+    options: tuple[OptionView, ...]
+    secrets: tuple[str, ...]
+    """The options that are secrets."""
+    examples: tuple[str, ...]
+
+
+class PluginListResult(Data, frozen=True, kw_only=True):
+    """What is installed, by metadata: no plugin was imported."""
+
+    kind = "plugin_list"
+    plugins: tuple[PluginView, ...]
+    notices: tuple[str, ...]
+    """Names in a gate that are no plugin's."""
+    message: str
+
+
+class PluginCheckResult(Data, frozen=True, kw_only=True):
+    kind = "plugin_check"
+    plugins: tuple[PluginView, ...]
+    notices: tuple[str, ...]
+    loaded: int
+    disabled: int
+    faulty: int
+    """Plugins that failed, or that have a part that cannot be used."""
+    message: str
+
+
+class PluginShowResult(Data, frozen=True, kw_only=True):
+    kind = "plugin_show"
+    plugin: PluginView
+    adapters: tuple[AdapterView, ...]
+    routing_policies: tuple[DeclarationView, ...]
+    reducers: tuple[ReducerView, ...]
+    notices: tuple[str, ...]
+    message: str
+
+
+class CompletionResult(Data, frozen=True, kw_only=True):
+    kind = "completion"
+    shell: str
+    """``bash``, ``zsh``, ``fish`` or ``powershell``."""
+    command: str
+    file_name: str
+    """The usual name of the script's file."""
+    install_hint: str
+    """Where to put it."""
+    script: str
+    message: str

@@ -1,0 +1,384 @@
+"""Loading plugins one by one, so that a broken one is a record and not a crash."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from dataclasses import replace
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from missive_host.plugins.catalogue import PluginRecord, unknown_plugin
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import ModuleType
+
+    import pluggy
+
+    from missive_host.errors import PluginError
+    from missive_host.specs import AdapterSpec, PolicySpec, ReducerSpec, Spec
+
+    S = TypeVar("S", AdapterSpec, PolicySpec, ReducerSpec)
+
+SLOW_SECONDS = 1.0
+"""A declaration module that takes longer to import gets a warning."""
+HEAVY_MODULES = 50
+"""A declaration module that brings more modules in than this gets a warning."""
+
+
+def load(records: tuple[PluginRecord, ...], *, strict: bool = False) -> Plugins:
+    """Return the plugins of a catalogue. Each is imported when something asks for it.
+
+    With `strict` the first fault is raised as it is, with its traceback: for development and CI.
+    """
+    return Plugins(records, strict=strict)
+
+
+class Plugins:
+    """The plugins of one host.
+
+    A declaration belongs to the plugin that declares it. If two plugins declare the same name, the one that is itself
+    called so has it; if neither is, neither provides it, so that no order of loading decides. The methods import, so
+    they belong to start-up; they are not for several threads at once.
+    """
+
+    def __init__(self, records: tuple[PluginRecord, ...], *, strict: bool = False) -> None:
+        self._records = list(records)
+        self._strict = strict
+        self._claims: dict[tuple[str, str], list[tuple[int, Spec]]] = {}
+        self._manager: pluggy.PluginManager | None = None
+
+    @property
+    def records(self) -> tuple[PluginRecord, ...]:
+        """The records as they stand: ``found`` until the plugin has been loaded."""
+        return tuple(self._current(index) for index in range(len(self._records)))
+
+    def load_all(self) -> tuple[PluginRecord, ...]:
+        """Load every plugin that may be loaded, and return the records."""
+        for index in range(len(self._records)):
+            self._load(index)
+        return self.records
+
+    def check(self) -> tuple[PluginRecord, ...]:
+        """Load every plugin, import what its declarations name, and return the records.
+
+        A factory whose extra is not installed is a warning, any other that cannot be imported is a fault.
+        """
+        self.load_all()
+        for claims in list(self._claims.values()):
+            for index, spec in claims:
+                self._check_factory(index, spec)
+        return self.records
+
+    def plugin(self, name: str) -> tuple[PluginRecord, tuple[Spec, ...]]:
+        """Return the plugin of this name with what it provides.
+
+        Every plugin is loaded, as another one may declare the same. Raises `PluginError` if there is none.
+        """
+        from missive_host.errors import PluginError
+
+        self.load_all()
+        named = self._named(name)
+        if not named:
+            raise PluginError(unknown_plugin(name, self.records), help="`missive plugin list` shows all")
+        specs = (spec for claims in self._claims.values() for index, spec in claims if index in named)
+        return self._current(named[0]), tuple(spec for spec in specs if self._holds(named[0], spec))
+
+    def adapter(self, name: str) -> tuple[AdapterSpec, PluginRecord]:
+        """Return the adapter of this name and the plugin that provides it.
+
+        Raises `PluginError` that says why there is none: unknown, disabled, failed, or claimed by two.
+        """
+        from missive_host.specs import AdapterSpec
+
+        return self._find(AdapterSpec, name)
+
+    def policy(self, name: str) -> tuple[PolicySpec, PluginRecord]:
+        """As `adapter`, for routing policies."""
+        from missive_host.specs import PolicySpec
+
+        return self._find(PolicySpec, name)
+
+    def reducer(self, name: str) -> tuple[ReducerSpec, PluginRecord]:
+        """As `adapter`, for reducers."""
+        from missive_host.specs import ReducerSpec
+
+        return self._find(ReducerSpec, name)
+
+    def adapters(self) -> tuple[tuple[AdapterSpec, PluginRecord], ...]:
+        """Return all adapters, sorted by name. Every plugin is loaded."""
+        from missive_host.specs import AdapterSpec
+
+        return self._all(AdapterSpec)
+
+    def policies(self) -> tuple[tuple[PolicySpec, PluginRecord], ...]:
+        """As `adapters`, for routing policies."""
+        from missive_host.specs import PolicySpec
+
+        return self._all(PolicySpec)
+
+    def reducers(self) -> tuple[tuple[ReducerSpec, PluginRecord], ...]:
+        """As `adapters`, for reducers."""
+        from missive_host.specs import ReducerSpec
+
+        return self._all(ReducerSpec)
+
+    def factory(self, spec: Spec) -> Callable[..., Any]:
+        """Import what ``spec.factory`` names and return it.
+
+        Raises `PluginError` that names the extra to install when a module is missing.
+        """
+        index = next(i for claims in self._claims.values() for i, claimed in claims if claimed is spec)
+        return self._import_factory(self._records[index], spec)
+
+    # --- finding
+
+    def _find(self, kind: type[S], name: str) -> tuple[S, PluginRecord]:
+        # The plugin of the same name has the first right to it, so nothing else need be imported.
+        for index in self._named(name):
+            self._load(index)
+        held = self._held(kind, name)
+        if held is None:
+            self.load_all()
+            held = self._held(kind, name)
+        if held is None:
+            raise self._missing(kind, name)
+        index, spec = held
+        return spec, self._current(index)
+
+    def _all(self, kind: type[S]) -> tuple[tuple[S, PluginRecord], ...]:
+        self.load_all()
+        names = sorted(name for claimed_kind, name in self._claims if claimed_kind == kind.__name__)
+        held = (self._held(kind, name) for name in names)
+        return tuple((item[1], self._current(item[0])) for item in held if item is not None)
+
+    def _held(self, kind: type[S], name: str) -> tuple[int, S] | None:
+        """Return the declaration of this name that counts, if there is one."""
+        for index, spec in self._claims.get((kind.__name__, name), ()):
+            if isinstance(spec, kind) and self._holds(index, spec):
+                return index, spec
+        return None
+
+    def _holds(self, index: int, spec: Spec) -> bool:
+        return self._records[index].name == spec.name or not self._rivals(index, spec)
+
+    def _rivals(self, index: int, spec: Spec) -> list[PluginRecord]:
+        claims = self._claims[type(spec).__name__, spec.name]
+        return [self._records[other] for other, _ in claims if other != index]
+
+    def _named(self, name: str) -> list[int]:
+        return [index for index, record in enumerate(self._records) if record.name == name]
+
+    def _current(self, index: int) -> PluginRecord:
+        """Return a record with what the other plugins' declarations mean for it."""
+        record = self._records[index]
+        if record.state != "loaded":
+            return record
+        from missive_host.plugins.checking import KINDS
+
+        provides: list[str] = []
+        faults = [] if record.reason is None else [record.reason]
+        for claims in self._claims.values():
+            for owner, spec in claims:
+                if owner != index:
+                    continue
+                if self._holds(index, spec):
+                    provides.append(f"{KINDS[type(spec)]} {spec.name}")
+                else:
+                    faults.append(self._clash(index, spec))
+        return replace(record, provides=tuple(provides), reason="; ".join(faults) or None)
+
+    def _clash(self, index: int, spec: Spec) -> str:
+        from missive_host.plugins import reasons
+
+        rivals = self._rivals(index, spec)
+        owner = next((rival for rival in rivals if rival.name == spec.name), None)
+        if owner is not None:
+            return f"{reasons.titled(spec)} belongs to the plugin of that name ({owner.owner})"
+        others = " and ".join(rival.label for rival in rivals)
+        return f"{reasons.titled(spec)} is also declared by {others}; neither provides it"
+
+    def _missing(self, kind: type[Spec], name: str) -> PluginError:
+        from missive_host.errors import PluginError, nearest
+        from missive_host.plugins import reasons
+        from missive_host.plugins.checking import KINDS
+
+        wanted = f"no {KINDS[kind]} `{name}`"
+        claims = self._claims.get((kind.__name__, name), ())
+        if claims:
+            owners = " and ".join(self._records[index].label for index, _ in claims)
+            return PluginError(
+                f"{wanted}: it is declared by {owners}, so neither provides it",
+                help="disable one of them, e.g. with --no-plugin",
+            )
+        absent = [record for record in self.records if record.state in ("disabled", "failed")]
+        for record in absent:
+            if record.name == name:
+                return PluginError(f"{wanted}: {reasons.why(record)}", help=reasons.remedy(record))
+        known = [claimed for claimed_kind, claimed in self._claims if claimed_kind == kind.__name__]
+        return PluginError(
+            f"{wanted}{nearest(name, known)}" + ("; some plugins are not loaded" if absent else ""),
+            help="`missive plugin check` shows what each plugin provides, and why one does not load",
+            sources=tuple(reasons.why(record) for record in absent),
+        )
+
+    # --- loading
+
+    def _load(self, index: int) -> None:
+        record = self._records[index]
+        if record.state != "found":
+            return
+        from missive_host.plugins import reasons
+
+        manager = self._plugin_manager()
+        before = len(sys.modules)
+        begun = perf_counter()
+        try:
+            with _stdout_on_stderr():
+                module = _import(record)
+                warnings = tuple(_warnings(perf_counter() - begun, len(sys.modules) - before))
+                specs = _ask(manager, module, record.name)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            if self._strict:
+                raise reasons.raisable(error, record) from error
+            record = replace(record, state="failed", reason=reasons.reason(error, record.target))
+        else:
+            for spec in specs:
+                self._claims.setdefault((type(spec).__name__, spec.name), []).append((index, spec))
+            record = replace(record, state="loaded", warnings=warnings)
+        self._records[index] = replace(record, seconds=perf_counter() - begun)
+
+    def _plugin_manager(self) -> pluggy.PluginManager:
+        if self._manager is None:
+            import pluggy
+
+            from missive_host import hookspecs
+
+            self._manager = pluggy.PluginManager(hookspecs.PROJECT)
+            self._manager.add_hookspecs(hookspecs)
+        return self._manager
+
+    def _import_factory(self, record: PluginRecord, spec: Spec) -> Callable[..., Any]:
+        from missive_host.errors import PluginError
+        from missive_host.plugins import reasons
+
+        try:
+            with _stdout_on_stderr():
+                return _resolve(spec.factory)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            if self._strict:
+                raise reasons.raisable(error, record) from error
+            why = reasons.reason(error, spec.factory.partition(":")[0])
+            lacking = reasons.lacks_extra(error, spec)
+            raise PluginError(
+                f"{reasons.titled(spec)} of {record.label} cannot be used: {why}",
+                help=reasons.install(record, spec) if lacking else "`missive plugin check` shows all faults",
+            ) from error
+
+    def _check_factory(self, index: int, spec: Spec) -> None:
+        from missive_host.errors import PluginError
+        from missive_host.plugins import reasons
+
+        record = self._records[index]
+        try:
+            self._import_factory(record, spec)
+        except PluginError as error:
+            if error.__cause__ is not None and reasons.lacks_extra(error.__cause__, spec):
+                warning = f"{reasons.titled(spec)} needs the extra `{spec.extra}`: {reasons.install(record, spec)}"
+                self._records[index] = replace(record, warnings=(*record.warnings, warning))
+            else:
+                faults = filter(None, (record.reason, error.message))
+                self._records[index] = replace(record, reason="; ".join(faults))
+
+
+@contextlib.contextmanager
+def _stdout_on_stderr() -> Iterator[None]:
+    """Send what a plugin prints while it is imported to stderr: stdout carries frames and documents."""
+    with contextlib.redirect_stdout(sys.stderr):
+        yield
+
+
+def _import(record: PluginRecord) -> ModuleType:
+    if record.path is None:
+        return _import_named(record.target)
+    from importlib.util import module_from_spec, spec_from_file_location
+
+    spec = spec_from_file_location(record.target, record.path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{record.path} cannot be imported")
+    module = module_from_spec(spec)
+    sys.modules[record.target] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        sys.modules.pop(record.target, None)
+        raise
+    return module
+
+
+def _import_named(name: str) -> ModuleType:
+    from importlib import import_module
+
+    return import_module(name)
+
+
+def _resolve(factory: str) -> Callable[..., Any]:
+    """Import what ``module:attribute`` names."""
+    from missive_host.plugins.checking import RefusedError
+
+    module, _, attribute = factory.partition(":")
+    found: Any = _import_named(module)
+    for part in attribute.split("."):
+        found = getattr(found, part)
+    if not callable(found):
+        raise RefusedError(f"`{factory}` is of type {type(found).__name__}, which cannot be called")
+    return found  # type: ignore[no-any-return]
+
+
+def _ask(manager: pluggy.PluginManager, module: ModuleType, name: str) -> list[Spec]:
+    """Check and register a plugin, and call its implementations one by one. A plugin that fails is forgotten."""
+    from missive_host.plugins.checking import RefusedError, check_api, check_hooks
+
+    check_api(module)
+    check_hooks(manager, module)
+    if manager.is_registered(module):
+        raise RefusedError(f"its module is that of the plugin `{manager.get_name(module)}`")
+    manager.register(module, name)
+    specs: dict[tuple[type[Spec], str], Spec] = {}
+    try:
+        for spec in _declarations(manager, module):
+            _add(specs, spec)
+    except BaseException:
+        manager.unregister(module)
+        raise
+    return list(specs.values())
+
+
+def _declarations(manager: pluggy.PluginManager, module: ModuleType) -> Iterator[Spec]:
+    from missive_host.hookspecs import HOOKS
+    from missive_host.plugins.checking import declared
+
+    for hook in HOOKS:
+        for implementation in getattr(manager.hook, hook).get_hookimpls():
+            if implementation.plugin is module:
+                yield from declared(hook, implementation.function())
+
+
+def _add(specs: dict[tuple[type[Spec], str], Spec], spec: Spec) -> None:
+    from missive_host.plugins.checking import RefusedError
+    from missive_host.plugins.reasons import titled
+
+    if specs.setdefault((type(spec), spec.name), spec) is not spec:
+        raise RefusedError(f"{titled(spec)} is declared twice")
+
+
+def _warnings(seconds: float, modules: int) -> Iterator[str]:
+    if seconds > SLOW_SECONDS:
+        yield f"importing it takes {seconds:.1f} s: import what is slow in the factory's module"
+    if modules > HEAVY_MODULES:
+        yield f"importing it brings {modules} modules in: import what is heavy in the factory's module"

@@ -1,0 +1,1 @@
+"""Credentials and what keeps them from being seen."""

@@ -1,0 +1,182 @@
+"""The rows of the store as typed, frozen values.
+
+Times are RFC 3339 UTC text with microseconds (`missive_host.ids.now`). JSON columns arrive decoded. Every row
+is built with keywords, and what has a default may be left out when writing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+Json = dict[str, Any]
+
+TERMINAL_STATES = frozenset({"completed", "failed", "cancelled", "rejected"})
+"""Task states after which nothing more happens (A2A spec 4.1.3)."""
+
+
+class AgentRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A registered agent. The ``card_*`` fields are read with it and ignored when it is written."""
+
+    alias: str
+    source: str = "local"
+    """``local``, ``config_seed`` or ``discovered``."""
+    base_url: str
+    interface_urls: dict[str, str] = {}
+    """Binding to URL, used when the card lists no interface."""
+    binding_preference: tuple[str, ...] = ()
+    auth_ref: str | None = None
+    tags: tuple[str, ...] = ()
+    notes: str | None = None
+    metadata: Json = {}
+    read_only: bool = False
+    created_at: str
+    updated_at: str
+    card_fetched_at: str | None = None
+    card_etag: str | None = None
+    card_last_modified: str | None = None
+    card_expires_at: str | None = None
+
+
+class CardRow(msgspec.Struct, frozen=True, kw_only=True):
+    """The cached Agent Card (A2A spec 4.4.1) of one agent."""
+
+    alias: str
+    url: str
+    """Where it was fetched from."""
+    card: Json
+    etag: str | None = None
+    last_modified: str | None = None
+    fetched_at: str
+    expires_at: str | None = None
+    max_age: int | None = None
+    """Seconds, from ``Cache-Control``."""
+
+
+class ContextRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A local context. ``remote_contexts`` (alias to the agent's own contextId) is read with it, never written."""
+
+    context_id: str
+    agent_alias: str | None = None
+    name: str | None = None
+    parent_context_id: str | None = None
+    state: str = "open"
+    """``open``, ``closed`` or ``archived``."""
+    summary: str | None = None
+    metadata: Json = {}
+    created_at: str
+    updated_at: str
+    closed_at: str | None = None
+    remote_contexts: dict[str, str] = {}
+
+
+class ContextCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """How much a context holds."""
+
+    task_count: int
+    message_count: int
+    artifact_count: int
+    event_count: int
+
+
+class TaskRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A task as it was last seen. ``task`` is the A2A Task as ProtoJSON, with history, without artifacts."""
+
+    agent_alias: str
+    task_id: str
+    context_id: str | None = None
+    """The local context."""
+    remote_context_id: str | None = None
+    state: str
+    """One of missive's task states: ``submitted``, ``working``, … , ``unknown``."""
+    source: str = "remote"
+    """By which road it was last seen: ``remote``, ``local`` or ``gateway``."""
+    protocol_version: str | None = None
+    task: Json
+    last_message_id: str | None = None
+    status_message_id: str | None = None
+    status_timestamp: str | None = None
+    """The agent's own time of the status, as it wrote it."""
+    created_at: str
+    updated_at: str
+    """When its state or content last changed here."""
+    completed_at: str | None = None
+
+    @property
+    def history_count(self) -> int:
+        return len(self.task.get("history", ()))
+
+
+class TaskPage(msgspec.Struct, frozen=True, kw_only=True):
+    """One page of a list of tasks, newest first."""
+
+    tasks: tuple[TaskRow, ...]
+    total: int
+    """How many match, on all pages."""
+    next_page_token: str | None = None
+
+
+class MessageRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One message. ``ordinal`` is given by the store and rises in the order of arrival."""
+
+    agent_alias: str
+    message_id: str
+    direction: str
+    """``request``, ``response``, ``stream_event``, ``push`` or ``local``."""
+    context_id: str | None = None
+    task_id: str | None = None
+    role: str
+    status: str = "sent"
+    """Of a request: ``pending``, ``sent``, ``failed`` or ``unknown`` (the connection broke after it was sent)."""
+    content: Json
+    """The A2A Message as ProtoJSON, or what the event carried."""
+    metadata: Json = {}
+    error: Json | None = None
+    """An `ErrorReport` as JSON, if the request failed."""
+    created_at: str
+    updated_at: str
+    ordinal: int = 0
+
+
+class ArtifactRow(msgspec.Struct, frozen=True, kw_only=True):
+    """An artifact with all its parts. ``content`` is the A2A Artifact as ProtoJSON."""
+
+    agent_alias: str
+    task_id: str
+    artifact_id: str
+    context_id: str | None
+    """The local context of its task."""
+    name: str | None
+    mime_type: str | None
+    kind: str
+    """``bytes``, ``file``, ``json``, ``text`` or ``unknown``; of mixed parts the first in this order."""
+    version: int
+    """From 1; rises only when the content changes."""
+    complete: bool
+    """False while a stream still appends to it."""
+    content: Json
+    content_sha256: str
+    created_at: str
+    updated_at: str
+
+    @property
+    def part_count(self) -> int:
+        return len(self.content.get("parts", ()))
+
+
+class EventRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One event of the journal. ``sequence`` is given by the store."""
+
+    event_id: str
+    """``evt/<type>/<uuid>``, made by `new_event_id`."""
+    timestamp: str
+    source: str
+    event_type: str
+    agent_alias: str | None = None
+    context_id: str | None = None
+    task_id: str | None = None
+    message_id: str | None = None
+    payload: Json = {}
+    metadata: Json = {}
+    sequence: int = 0

@@ -1,0 +1,64 @@
+"""How values become columns and back, and how an optional filter becomes a WHERE clause."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from missive_host.errors import ValidationError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_encode = msgspec.json.Encoder(order="deterministic").encode
+from_json = msgspec.json.decode
+
+
+def to_json(value: Any) -> str:
+    """Return compact JSON with sorted keys: equal values give equal text. Raises `ValidationError`."""
+    try:
+        return _encode(value).decode()
+    except UnicodeEncodeError:
+        raise ValidationError("a string has an unpaired surrogate (\\ud800 to \\udfff)") from None
+
+
+def normal_time(text: str) -> str:
+    """Return any RFC 3339 time as the store writes times, so that they compare as text. Raises `ValidationError`."""
+    try:
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is not None:
+            return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    except (ValueError, OverflowError):
+        pass
+    raise ValidationError(
+        f"{text!r} is not an RFC 3339 time", help="write it with a time zone, such as 2026-01-31T09:30:00Z"
+    )
+
+
+class Where:
+    """Conditions joined by AND. The conditions are constants of this package; values are always bound."""
+
+    def __init__(self) -> None:
+        self._conditions: list[str] = []
+        self.values: list[Any] = []
+
+    def add(self, condition: str, *values: Any) -> Where:
+        self._conditions.append(condition)
+        self.values += values
+        return self
+
+    def given(self, condition: str, value: Any) -> Where:
+        """Add a condition with one placeholder, unless `value` is None."""
+        return self if value is None else self.add(condition, value)
+
+    def sql(self, head: str, tail: str = "") -> str:
+        if not self._conditions:
+            return f"{head} {tail}"
+        return f"{head} WHERE {' AND '.join(self._conditions)} {tail}"
+
+
+def marks(values: Sequence[Any]) -> str:
+    """Return one placeholder a value: ``?,?,?``."""
+    return ",".join("?" * len(values))

@@ -1,0 +1,12 @@
+"""Fixtures for all tests."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest_plugins = ["support.agents", "support.misbehaving"]
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"

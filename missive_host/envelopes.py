@@ -305,10 +305,10 @@ class ResponseFrame(msgspec.Struct, frozen=True, kw_only=True):
     """One answer frame of ``missive.stdio.v1``; other contracts wrap the same."""
 
     schema_version: str
+    id: str | UnsetType = UNSET
     ok: bool
     kind: str
     sequence: int
-    id: str | UnsetType = UNSET
     data: Any = UNSET
     error: ErrorReport | UnsetType = UNSET
 

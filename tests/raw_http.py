@@ -68,9 +68,12 @@ class RawServer:
             pass  # the client went away, or the test is over
         finally:
             self.open -= 1
-            writer.transport.abort() if task.cancelling() else writer.close()
-            with contextlib.suppress(OSError, asyncio.CancelledError):
-                await writer.wait_closed()
+            try:
+                writer.transport.abort() if task.cancelling() else writer.close()
+                with contextlib.suppress(OSError):
+                    await writer.wait_closed()  # under TLS it waits for the client's farewell
+            except asyncio.CancelledError:
+                writer.transport.abort()
             self.closed.set()
 
     async def read(self, number: int, reader: Reader) -> Request | None:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from missive_host.ids import new_id
 from missive_host.store import AgentRow, ContextRow, EventRow, MessageRow, TaskRow, new_event_id
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from missive_host.store import Tables
 
 T0 = "2026-01-01T00:00:00.000000Z"
 T1 = "2026-01-01T00:00:01.000000Z"
@@ -61,3 +66,13 @@ def event(event_type: str = "test.event", **values: Any) -> EventRow:
             **values,
         }
     )
+
+
+def each(*operations: Callable[[Tables], object]) -> Callable[[Tables], None]:
+    """Several operations as one, in one transaction."""
+
+    def fn(tables: Tables) -> None:
+        for operation in operations:
+            operation(tables)
+
+    return fn

@@ -249,7 +249,7 @@ class HttpClient:
         try:
             connection = await connect(route, self._tls, self._connect_timeout)
         except TransportError as error:
-            error.sent = sent
+            error.sent = error.sent or sent
             raise
         exchange = Exchange(connection, head_only=method == "HEAD")
         try:

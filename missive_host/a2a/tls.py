@@ -43,8 +43,8 @@ def _make(environ: Mapping[str, str]) -> ssl.SSLContext:
             help="set SSL_CERT_FILE to a readable PEM file, or unset it to use the system's certificates",
         ) from error
     context.set_alpn_protocols(["http/1.1"])
-    # Python ignores a missing close_notify by default; then a body that was cut off would look whole.
-    context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
+    # Where this is on by default, a body without a length that was cut off would look whole (RFC 9112, 9.8).
+    context.options &= ~getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)  # OpenSSL 1.1 does not know it
     return context
 
 

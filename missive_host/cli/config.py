@@ -69,6 +69,7 @@ def validate(app: App, file: str | None) -> None:
     """
     from pathlib import Path
 
+    from missive_host.config import Config
     from missive_host.config.discovery import find
     from missive_host.config.loading import choose_profile, read_config
     from missive_host.config.paths import profile_paths
@@ -77,17 +78,16 @@ def validate(app: App, file: str | None) -> None:
 
     app.print_without_config()
     path = Path(file).absolute() if file is not None else find(app.flags.config, os.environ)[1]
-    if path is None:
-        _emit_validated(app, None)
-        return
+    checked = Config()
     try:
-        checked = read_config(path)
+        if path is not None:
+            checked = read_config(path)
     except InvalidConfigError as error:
         count = len(error.problems)
         _emit_validated(app, path, error.problems)
         raise ConfigError(f"{path} has {count} problem{'' if count == 1 else 's'}") from None
-    # The rest of what can keep a command from starting: the profile, the folders.
     if file is None:
+        # The rest of what can keep a command from starting: the profile, the folders.
         profile_paths(choose_profile(app.flags.profile, os.environ, checked), os.environ)
     _emit_validated(app, path)
 

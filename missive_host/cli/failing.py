@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import TYPE_CHECKING
 
 import click
 
-from missive_host.cli.screen import OutputClosedError, harmless, one_line
+from missive_host.cli.screen import OutputClosedError, harmless, leave_stdout, one_line
 
 if TYPE_CHECKING:
-    from missive_host.cli.kit import App
+    from missive_host.cli.app import App
     from missive_host.errors import ErrorReport
 
 EXIT_USAGE = 2
@@ -30,7 +29,7 @@ class InterruptedBySignalError(Exception):
 
 def show_error(app: App, error: BaseException) -> int:
     """Show an error in the mode that was asked for, and return the exit code."""
-    error = _only(error)
+    whole, error = error, _only(error)
     if isinstance(error, OutputClosedError | BrokenPipeError):
         leave_stdout()
         return EXIT_CLOSED
@@ -40,22 +39,12 @@ def show_error(app: App, error: BaseException) -> int:
     mode = app.error_mode()
     report = _report(app, error)
     if app.flags.trace and not isinstance(error, click.ClickException | InterruptedBySignalError):
-        _traceback(error)
+        _traceback(whole)
     if mode == "human":
         _for_people(app, report, _usage(error))
     else:
         _for_programs(report, compact=mode == "ndjson", sequence=app.emitted)
     return report.exit_code
-
-
-def leave_stdout() -> None:
-    """Send what is still buffered nowhere, so that Python does not complain about it when it exits."""
-    try:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
-    except (OSError, ValueError, AttributeError):
-        return
 
 
 def _only(error: BaseException) -> BaseException:
@@ -135,7 +124,7 @@ def _for_programs(report: ErrorReport, *, compact: bool, sequence: int) -> None:
 def _traceback(error: BaseException) -> None:
     import traceback
 
-    _write_err("".join(traceback.format_exception(error)))
+    _write_err(harmless("".join(traceback.format_exception(error))))
 
 
 def _write_err(text: str) -> None:

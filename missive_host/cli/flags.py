@@ -7,7 +7,6 @@ command first: of two values the later wins, what may be repeated is appended, `
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import click
@@ -15,27 +14,27 @@ import click
 PREFIX = "global_"
 
 
-@dataclass(slots=True)
 class Flags:
     """What was said by global flags, before any configuration is read."""
 
-    json: bool = False
-    ndjson: bool = False
-    quiet: bool = False
-    no_color: bool = False
-    config: str | None = None
-    profile: str | None = None
-    timeout: str | None = None
-    protocol_version: str | None = None
-    a2a_extension: list[str] = field(default_factory=list)
-    service_param: list[str] = field(default_factory=list)
-    bearer_token_env: str | None = None
-    header: list[str] = field(default_factory=list)
-    trace: bool = False
-    verbose: int = 0
-    plugin: list[str] = field(default_factory=list)
-    no_plugin: list[str] = field(default_factory=list)
-    strict_plugins: bool = False
+    def __init__(self) -> None:
+        self.json = False
+        self.ndjson = False
+        self.quiet = False
+        self.no_color = False
+        self.config: str | None = None
+        self.profile: str | None = None
+        self.timeout: str | None = None
+        self.protocol_version: str | None = None
+        self.a2a_extension: list[str] = []
+        self.service_param: list[str] = []
+        self.bearer_token_env: str | None = None
+        self.header: list[str] = []
+        self.trace = False
+        self.verbose = 0
+        self.plugin: list[str] = []
+        self.no_plugin: list[str] = []
+        self.strict_plugins = False
 
     def merge(self, name: str, value: Any) -> None:
         """Add what a command line (or a part of it) says for one flag."""

@@ -60,6 +60,13 @@ class _Base(click.Command):
         shared = [option for option in (*_HELP_OPTIONS, *GLOBAL_OPTIONS) if not taken.intersection(option.opts)]
         return [*own, *shared]
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            error.ctx = error.ctx or ctx  # so that the error can name the command's own help
+            raise
+
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
         pieces = ["[OPTIONS]"]
         for param in self.own_params():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from missive_host.cli.kit import App
+from missive_host.cli.app import App
 
 
 def known_names(app: object, what: Literal["agent", "context"]) -> list[tuple[str, str]]:

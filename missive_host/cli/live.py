@@ -29,7 +29,8 @@ class StreamView:
         self._open = False
         """The last text on stdout did not end with a line end."""
         self._artifact: str | None = None
-        self._artifacts: set[str] = set()
+        self._artifacts: dict[str, tuple[int, int]] = {}
+        """What was shown of each artifact: characters of text, and other parts."""
         self._status: tuple[str, str] | None = None
         self._said = False
 
@@ -55,8 +56,7 @@ class StreamView:
             self._chunk(event, value.get("artifact") or {})
         else:
             for artifact in value.get("artifacts") or ():
-                self._artifacts.add(str(artifact.get("artifactId")))
-                self._parts(artifact.get("parts"))
+                self._snapshot(artifact)
             status = value.get("status") or {}
             self._state(str(event.state), (status.get("message") or {}).get("parts"))
 
@@ -70,17 +70,43 @@ class StreamView:
 
     def _chunk(self, event: o.StreamEvent, artifact: dict[str, Any]) -> None:
         name = str(event.artifact_id)
-        if name != self._artifact or event.append is not True:
+        if event.append is not True:
             self._new_line()
-        self._artifact = name
-        self._artifacts.add(name)
-        for part in artifact.get("parts") or ():
-            if "text" in part:
-                self._text(part["text"])
-            else:
-                self._parts([part])
+            self._artifacts[name] = (0, 0)
+        self._more(name, artifact.get("parts") or [])
         if event.last_chunk is True:
             self._new_line()
+
+    def _snapshot(self, artifact: dict[str, Any]) -> None:
+        """Show what is new in an artifact that comes as a whole: a stream that was taken up again begins so."""
+        name = str(artifact.get("artifactId"))
+        characters, others = self._artifacts.get(name, (0, 0))
+        news = []
+        for part in artifact.get("parts") or ():
+            if "text" in part:
+                text = part["text"][characters:]
+                characters -= len(part["text"]) - len(text)
+                if text:
+                    news.append({"text": text})
+            elif others:
+                others -= 1
+            else:
+                news.append(part)
+        self._more(name, news)
+
+    def _more(self, name: str, parts: list[dict[str, Any]]) -> None:
+        characters, others = self._artifacts.get(name, (0, 0))
+        if name != self._artifact and parts:
+            self._new_line()
+            self._artifact = name
+        for part in parts:
+            if "text" in part:
+                characters += len(part["text"])
+                self._text(part["text"])
+            else:
+                others += 1
+                self._parts([part])
+        self._artifacts[name] = (characters, others)
 
     def _end(self, result: o.StreamResult) -> None:
         self.close()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from missive_host.cli.screen import write_bytes
 
 if TYPE_CHECKING:
-    from missive_host.cli.kit import App
+    from missive_host.cli.app import App
     from missive_host.cli.screen import Screen
     from missive_host.outputs import Output
 

@@ -13,8 +13,8 @@ from typing import Any
 import click
 
 from missive_host import __version__
+from missive_host.cli.app import App
 from missive_host.cli.groups import LazyGroup
-from missive_host.cli.kit import App
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "adapter": ("missive_host.cli.adapter:adapter", "Run a door by itself: stdio and what plugins bring."),

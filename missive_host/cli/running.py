@@ -10,7 +10,7 @@ from missive_host.cli.failing import InterruptedBySignalError
 if TYPE_CHECKING:
     import anyio
 
-    from missive_host.cli.kit import App
+    from missive_host.cli.app import App
     from missive_host.commands import Command
     from missive_host.outputs import Output
 

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import sys
 from collections.abc import Sequence
 from typing import TextIO
 
-_SEQUENCES = re.compile(
-    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_].*?(?:\x07|\x1b\\|\x9c|$)|[ -/]*[0-~])|\x9b[0-?]*[ -/]*[@-~]", re.DOTALL
-)
+_SEQUENCES = r"(?s)\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_].*?(?:\x07|\x1b\\|\x9c|$)|[ -/]*[0-~])|\x9b[0-?]*[ -/]*[@-~]"
 """Escape sequences: CSI, OSC and the other strings, and the short ones (ECMA-48)."""
-_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_CONTROLS = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
 """Control characters but tab and line feed; and those that turn the direction of text, which can hide what it says."""
 _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 MIN_COLUMN = 8
@@ -23,7 +20,7 @@ def harmless(text: str) -> str:
     """Return text from elsewhere without anything that a terminal would obey."""
     if text.isprintable():
         return text
-    return _CONTROLS.sub("", _SEQUENCES.sub("", text.replace("\r\n", "\n")))
+    return re.sub(_CONTROLS, "", re.sub(_SEQUENCES, "", text.replace("\r\n", "\n")))
 
 
 def one_line(text: str) -> str:
@@ -75,7 +72,15 @@ class Screen:
     @property
     def columns(self) -> int | None:
         """How wide stdout is; None if it is not a terminal, so that nothing is cut."""
-        return shutil.get_terminal_size().columns if self.out_tty else None
+        if not self.out_tty:
+            return None
+        said = os.environ.get("COLUMNS", "")
+        if said.isdecimal() and int(said) > 0:
+            return int(said)
+        try:
+            return os.get_terminal_size(self.out.fileno()).columns or 80
+        except (OSError, ValueError):
+            return 80
 
     def style(self, text: str, style: str, *, err: bool = False) -> str:
         """Return `text` in a style, if there may be colour."""
@@ -102,14 +107,19 @@ class Screen:
             write(self.out, f"{self.style(name, 'dim')}{' ' * (widest - width(name))}  {value}\n")
 
     def table(self, headers: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-        """Write an aligned table without empty columns. On a terminal the widest columns are cut until it fits."""
+        """Write an aligned table without empty columns.
+
+        On a terminal the widest columns are cut until it fits, but never the first: it is what one copies.
+        """
         cells = [[one_line(_plain(value)) for value in row] for row in rows]
         kept = [i for i in range(len(headers)) if any(row[i] for row in cells)]
         lines = [[headers[i] for i in kept], *([row[i] for i in kept] for row in cells)]
         widths = [max(width(line[i]) for line in lines) for i in range(len(kept))]
         room = self.columns
-        while room is not None and sum(widths) + 2 * (len(widths) - 1) > room and max(widths) > MIN_COLUMN:
-            widths[widths.index(max(widths))] -= 1
+        while (
+            room is not None and sum(widths) + 2 * (len(widths) - 1) > room and max(widths[1:], default=0) > MIN_COLUMN
+        ):
+            widths[widths.index(max(widths[1:]), 1)] -= 1
         for number, line in enumerate(lines):
             cut = [shorten(cell, widths[i]) for i, cell in enumerate(line)]
             text = "  ".join(cell + " " * (widths[i] - width(cell)) for i, cell in enumerate(cut)).rstrip()
@@ -153,8 +163,20 @@ def write_bytes(stream: TextIO, data: bytes) -> None:
         raise _not_writable(error) from None
 
 
+def leave_stdout() -> None:
+    """Send what is still buffered nowhere, so that Python does not complain about it when it exits."""
+    try:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+    except (OSError, ValueError, AttributeError):
+        return
+
+
 def _not_writable(error: Exception) -> Exception:
     from missive_host.errors import IoError
+
+    leave_stdout()
 
     why = (error.strerror or str(error)).lower() if isinstance(error, OSError) else "it is closed"
     return IoError(

@@ -22,17 +22,17 @@ from __future__ import annotations
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
+import msgspec
 
 from missive_host.cli.groups import Command
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-    from missive_host.cli.kit import App
+    from missive_host.cli.app import App
     from missive_host.commands import Command as CommandStruct
 
     ParamType = click.ParamType[Any]
@@ -40,8 +40,7 @@ else:
     ParamType = click.ParamType  # generic only since click 8.4
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(msgspec.Struct, frozen=True):
     """How one field looks on the command line, where that is not what its type says."""
 
     flags: str | tuple[str, ...] = ()
@@ -186,15 +185,17 @@ def _named(error: Exception, fields: dict[str, _Shape]) -> Exception:
     match = re.match(r"field `(\w+)[^`]*`: (.*)", str(error), re.DOTALL)
     if match is None or not isinstance(error, ValidationError):
         return error
-    label = fields[match[1]].label if match[1] in fields else "--" + match[1]
-    return ValidationError(f"{label}: {match[2]}", help=error.help, sources=error.sources)
+    shape = fields.get(match[1])
+    if shape is None:
+        return ValidationError(f"--{match[1]}: {match[2]}", help=error.help, sources=error.sources)
+    choices = "one of: " + ", ".join(shape.choices) if shape.choices else None
+    return ValidationError(f"{shape.label}: {match[2]}", help=error.help or choices, sources=error.sources)
 
 
 # --- one field
 
 
-@dataclass(frozen=True, slots=True)
-class _Shape:
+class _Shape(msgspec.Struct, frozen=True, kw_only=True):
     """One field of a struct, as the command line sees it."""
 
     name: str
@@ -278,8 +279,6 @@ def _integer(label: str, text: str) -> int:
 
 def json_value(label: str, text: str) -> Any:
     """Return the JSON value in `text`. As strict as a frame. Raises `ValidationError`."""
-    import msgspec
-
     from missive_host.envelopes import parse_object
     from missive_host.errors import ValidationError
 
@@ -295,8 +294,6 @@ def json_value(label: str, text: str) -> Any:
 
 def dict_value(label: str, pairs: Sequence[str], *, free: bool) -> dict[str, Any]:
     """Return ``KEY=VALUE`` pairs as a dict. With `free` what reads as JSON is JSON. Raises `ValidationError`."""
-    import msgspec
-
     from missive_host.errors import ValidationError
 
     found: dict[str, Any] = {}
@@ -328,8 +325,6 @@ def _shapes(
     arguments: tuple[str, ...],
     options: Options,
 ) -> dict[str, _Shape]:
-    import msgspec
-
     hints = typing.get_type_hints(struct, include_extras=True)
     metavars = _metavars()
     shapes: dict[str, _Shape] = {}

@@ -97,7 +97,7 @@ def _walk_struct(struct: type[msgspec.Struct], value: dict[str, Any], path: KeyP
     good: dict[str, Any] = {}
     for key, child in value.items():
         if key not in known:
-            found.append(((*path, key), f"unknown key{nearest(key[:64], list(known))}"))
+            found.append(((*path, key), f"unknown key{_hint(key[:64], list(known))}"))
         elif faults := walk(known[key].type, child, (*path, key)):
             found += faults
         else:
@@ -111,6 +111,11 @@ def _walk_struct(struct: type[msgspec.Struct], value: dict[str, Any], path: KeyP
         if not found or not ("is needed" in what or "missing required" in what):
             found.append((where, what))
     return found
+
+
+def _hint(key: str, known: list[str]) -> str:
+    longer = next((name for name in known if name.endswith(f"_{key}")), None)  # url: base_url
+    return f"; did you mean '{longer}'?" if longer else nearest(key, known)
 
 
 def _own_check(text: str, path: KeyPath) -> tuple[KeyPath, str]:

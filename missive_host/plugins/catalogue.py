@@ -35,7 +35,7 @@ class PluginRecord:
 
     name: str
     target: str
-    """The declaration module, e.g. ``missive_stdio``; of a one-file plugin the name it is imported under."""
+    """The declaration module, e.g. ``carrier_pigeon``; of a one-file plugin the name it is imported under."""
     distribution: str | None = None
     """The installed distribution that brings it; None for a one-file plugin."""
     version: str | None = None

@@ -64,9 +64,17 @@ class Redactor:
         """Return `text` without secrets."""
         if self._known is not None and any(form in text for form in self._forms):
             text = self._known.sub(MARK, text)
+        if len(text) < _SHORTEST_SHAPE:
+            return text
+        for needle in _NEEDLES:
+            if needle in text:
+                break
+        else:
+            return text
         for needles, pattern, replacement in _SHAPES:
             if any(needle in text for needle in needles):
-                text = pattern.sub(replacement, text)
+                clean = re.sub(pattern, replacement, text)
+                text = text if clean == text else clean
         return text
 
     def json(self, value: Any) -> Any:
@@ -175,7 +183,7 @@ def _is_random(word: str) -> bool:
     """True for a long word that nobody would write in a sentence: digits and letters change often."""
     kinds = ["d" if char.isdigit() else "u" if char.isupper() else "l" for char in word if char.isalnum()]
     changes = sum(left != right for left, right in itertools.pairwise(kinds))
-    if len(word) >= 16 and (changes >= 4 or ("d" in kinds and word.endswith("="))):
+    if len(word) >= 16 and (changes >= max(4, len(word) / 5) or ("d" in kinds and word.endswith("="))):
         return True
     return len(word) >= 20 and "d" in kinds
 
@@ -191,30 +199,33 @@ def _userinfo(match: re.Match[str]) -> str:
 
 
 _Replacement = str | Callable[[re.Match[str]], str]
-_SHAPES: tuple[tuple[tuple[str, ...], re.Pattern[str], _Replacement], ...] = (
-    # The needles are looked for first, which is much cheaper than a pattern in a text that has none of them.
+_SHAPES: tuple[tuple[tuple[str, ...], str, _Replacement], ...] = (
+    # The needles are looked for first: that is much cheaper than a pattern, which is compiled only when it is needed.
+    # Where a pattern begins with plain letters, what may not stand before them is said behind them: `re` searches
+    # for the letters then, and does not try every character.
     (
         ("uthorization", "UTHORIZATION"),
-        re.compile(
-            r"""(authorization["']?\s{0,4}[:=]\s{0,4}["']?(?:Bearer|Basic|Token|ApiKey|Digest) +)[^\s"',;\[]+""",
-            re.IGNORECASE,
-        ),
+        r"""(?i)(authorization["']?\s{0,4}[:=]\s{0,4}["']?(?:Bearer|Basic|Token|ApiKey|Digest) +)[^\s"',;\[]+""",
         rf"\1{MARK}",
     ),
     (
         ("-key", "-Key", "-KEY"),
-        re.compile(r"""((?<![\w-])(?:x-)?api-key["']?\s{0,4}[:=]\s{0,4}["']?)[^\s"',;\[]{8,}""", re.IGNORECASE),
+        r"""(?i)((?<![\w-])(?:x-)?api-key["']?\s{0,4}[:=]\s{0,4}["']?)[^\s"',;\[]{8,}""",
         rf"\1{MARK}",
     ),
     (
         ("earer ", "EARER ", "asic ", "ASIC "),
-        re.compile(r"((?<![\w-])(?:bearer|basic) +)([A-Za-z0-9._~+/-]{12,}={0,2})", re.IGNORECASE),
+        r"(?i)((?<![\w-])(?:bearer|basic) +)([A-Za-z0-9._~+/-]{12,}={0,2})",
         _bearer,
     ),
-    (("sk-",), re.compile(r"(?<![\w-])sk-(?=[\w-]{0,100}[0-9])[\w-]{16,}"), MARK),
-    (("gh", "github_pat_"), re.compile(r"(?<!\w)(?:gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,})"), MARK),
-    (("xox",), re.compile(r"(?<![\w-])xox[abeoprs]-[A-Za-z0-9-]{10,}"), MARK),
-    (("AKIA", "ASIA"), re.compile(r"(?<!\w)(?:AKIA|ASIA)[A-Z0-9]{16}(?!\w)"), MARK),
-    (("eyJ",), re.compile(r"(?<![\w-])eyJ[\w-]{8,}+\.[\w-]{4,}+\.[\w-]*"), MARK),
-    (("@",), re.compile(r"""://([^\s/?#"'<>\[]+)@"""), _userinfo),
+    (("sk-",), r"sk-(?<![\w-]sk-)(?=[\w-]{0,100}[0-9])[\w-]{16,}", MARK),
+    (("ghp_", "gho_", "ghu_", "ghs_", "ghr_"), r"gh[pousr]_(?<!\wgh[pousr]_)[A-Za-z0-9]{20,}", MARK),
+    (("github_pat_",), r"github_pat_(?<!\wgithub_pat_)\w{20,}", MARK),
+    (("xox",), r"xox(?<![\w-]xox)[abeoprs]-[A-Za-z0-9-]{10,}", MARK),
+    (("AKIA",), r"AKIA(?<!\wAKIA)[A-Z0-9]{16}(?!\w)", MARK),
+    (("ASIA",), r"ASIA(?<!\wASIA)[A-Z0-9]{16}(?!\w)", MARK),
+    (("eyJ",), r"eyJ(?<![\w-]eyJ)[\w-]{8,}+\.[\w-]{4,}+\.[\w-]*", MARK),
+    (("@",), r"""://([^\s/?#"'<>\[]+)@""", _userinfo),
 )
+_NEEDLES = tuple(needle for needles, _, _ in _SHAPES for needle in needles)
+_SHORTEST_SHAPE = 10

@@ -149,13 +149,17 @@ def from_file(path: str, what: str) -> Secret:
         raise AuthError(
             f"{where} cannot be read: {error.strerror}", help=f"write the credential into {path}, then chmod 600 {path}"
         ) from None
-    with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise AuthError(f"{where} is not a regular file", help="name a file that holds the credential alone")
         if status.st_mode & 0o077:
             raise AuthError(f"{where} can be read by others", help=f"chmod 600 {path}")
-        data = file.read(MAX_VALUE_BYTES + 3)
+        data = os.read(descriptor, MAX_VALUE_BYTES + 3)  # with a line end, and one more to see that it is too long
+    except OSError as error:
+        raise AuthError(f"{where} cannot be read: {error.strerror}") from None
+    finally:
+        os.close(descriptor)
     try:
         value = data.decode("utf-8").rstrip("\r\n")
     except UnicodeDecodeError:

@@ -66,12 +66,7 @@ class Store:
         link = None
         try:
             link = self._borrow()
-            link.connection.execute("BEGIN")
-            try:
-                return fn(link.tables)
-            finally:
-                if link.connection.in_transaction:
-                    link.connection.execute("ROLLBACK")
+            return self._snapshot(link.connection, link.tables, fn)
         except sqlite3.Error as error:
             raise storage_error(error, self.path) from error
         finally:
@@ -162,6 +157,19 @@ class Store:
 
     # --- reading
 
+    def _snapshot(self, connection: sqlite3.Connection, tables: Tables, fn: Callable[[Tables], T]) -> T:
+        connection.execute("BEGIN")
+        changes = connection.total_changes
+        try:
+            result = fn(tables)
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+        # A reader refuses to write. The main connection does not, but what it wrote has just been rolled back.
+        if connection.total_changes != changes:
+            raise StorageError(f"the store {self.path} cannot be written in a read")
+        return result
+
     def _borrow(self) -> _Link:
         """Take a connection to read from: an idle reader, the main one as long as nothing else needs it, or a new one.
 
@@ -173,13 +181,11 @@ class Store:
                 return self._readers.pop()
             if self._writer is None and self._main_lock.acquire(blocking=False):
                 self._main_owner = get_ident()
-                self._main.connection.execute("PRAGMA query_only = ON")
                 return self._main
         return _Link(open_reader(self.path))
 
     def _give_back(self, link: _Link) -> None:
         if link is self._main:
-            link.connection.execute("PRAGMA query_only = OFF")
             self._main_owner = None
             self._main_lock.release()
             return

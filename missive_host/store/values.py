@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from missive_host.errors import ValidationError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
 from_json = msgspec.json.decode
@@ -57,8 +54,3 @@ class Where:
         if not self._conditions:
             return f"{head} {tail}"
         return f"{head} WHERE {' AND '.join(self._conditions)} {tail}"
-
-
-def marks(values: Sequence[Any]) -> str:
-    """Return one placeholder a value: ``?,?,?``."""
-    return ",".join("?" * len(values))

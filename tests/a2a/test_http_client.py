@@ -163,10 +163,12 @@ async def test_a_body_over_the_limit_is_an_error(answer: bytes) -> None:
         assert len((await client.request("GET", server.url, max_body=101)).body) == 101
 
 
-async def test_bytes_after_an_answer_spoil_the_connection_and_never_the_next_answer() -> None:
-    async with RawServer(answering(ok(b"mine") + ok(b"nobody's"))) as server, make_client() as client:
+@pytest.mark.parametrize("surplus", [ok(b"nobody's"), ok(b"", status="500 Oh"), b"HTTP/1.1 100 Continue\r\n\r\n", b"x"])
+async def test_bytes_after_an_answer_spoil_the_connection_and_never_the_next_answer(surplus: bytes) -> None:
+    async with RawServer(answering(ok(b"mine") + surplus)) as server, make_client() as client:
         for _ in range(3):
-            assert (await client.request("GET", server.url)).body == b"mine"
+            response = await client.request("GET", server.url)
+            assert (response.status, response.body, len(response.headers)) == (200, b"mine", 1)
     assert server.connections == 3
 
 

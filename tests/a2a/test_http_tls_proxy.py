@@ -70,23 +70,43 @@ async def test_a_folder_of_certificates_is_honoured(certificate: Certificate, tm
 
 
 async def test_a_server_that_closed_while_idle_is_noticed_under_tls(certificate: Certificate) -> None:
-    async with (
-        RawServer(answering(ok(), close_after=True), tls=server_context(certificate)) as server,
-        trusting(certificate) as client,
-    ):
-        for count in range(1, 3):
+
+    async def handle(server: RawServer, number: int, reader: Reader, writer: Writer) -> None:
+        await server.read(number, reader)
+        writer.write(ok())
+        await go.wait()
+        go.clear()
+        writer.close()
+        gone.set()
+
+    go, gone = asyncio.Event(), asyncio.Event()
+    async with RawServer(handle, tls=server_context(certificate)) as server, trusting(certificate) as client:
+        for count in range(1, 4):
             await client.request("POST", server.url, body=b"{}")
-            await server.closed.wait()
-            server.closed.clear()
+            go.set()
+            await gone.wait()
+            gone.clear()
             assert len(server.requests) == count
-    assert server.connections == 2
+    assert server.connections == 3
+
+
+async def test_bytes_after_an_answer_spoil_the_connection_under_tls(certificate: Certificate) -> None:
+    """They can come as a record of their own within the same segment: then they wait inside TLS, not in the socket."""
+
+    async def handle(server: RawServer, number: int, reader: Reader, writer: Writer) -> None:
+        while await server.read(number, reader):
+            writer.writelines([ok(b"mine" * 4096), ok(b"nobody's")])
+
+    async with RawServer(handle, tls=server_context(certificate)) as server, trusting(certificate) as client:
+        for _ in range(3):
+            assert (await client.request("GET", server.url)).body == b"mine" * 4096
+    assert server.connections == 3
 
 
 async def test_a_certificate_that_nobody_vouches_for(certificate: Certificate) -> None:
-    async with RawServer(answering(ok()), tls=server_context(certificate)) as server:
-        async with HttpClient(environ={}) as client:
-            with pytest.raises(TransportError, match="is not accepted: self-signed certificate") as caught:
-                await client.request("POST", server.url, body=b"{}")
+    async with RawServer(answering(ok()), tls=server_context(certificate)) as server, HttpClient(environ={}) as client:
+        with pytest.raises(TransportError, match="is not accepted: self-signed certificate") as caught:
+            await client.request("POST", server.url, body=b"{}")
     assert not caught.value.sent
     assert f"https://localhost:{server.port}" in caught.value.message
     assert "SSL_CERT_FILE" in (caught.value.help or "")
@@ -94,10 +114,12 @@ async def test_a_certificate_that_nobody_vouches_for(certificate: Certificate) -
 
 
 async def test_a_certificate_for_another_host(agent_certificate: Certificate) -> None:
-    async with RawServer(answering(ok()), tls=server_context(agent_certificate)) as server:
-        async with trusting(agent_certificate) as client:
-            with pytest.raises(TransportError, match="Hostname mismatch") as caught:
-                await client.request("POST", server.url, body=b"{}")
+    async with (
+        RawServer(answering(ok()), tls=server_context(agent_certificate)) as server,
+        trusting(agent_certificate) as client,
+    ):
+        with pytest.raises(TransportError, match="Hostname mismatch") as caught:
+            await client.request("POST", server.url, body=b"{}")
     assert not caught.value.sent
 
 
@@ -146,21 +168,27 @@ async def test_the_end_of_an_unframed_body_needs_the_tls_farewell(certificate: C
             await asyncio.sleep(60)
 
     received = asyncio.Event()
-    async with RawServer(handle, tls=server_context(certificate)) as server, trusting(certificate) as client:
-        async with client.stream("GET", server.url) as response:
-            assert await response.receive() == b"all of it"
-            received.set()
-            if farewell:
-                assert await response.receive() == b""
-            else:
-                with pytest.raises(TransportError, match="broke after 9 bytes"):
-                    await response.receive()
+    async with (
+        RawServer(handle, tls=server_context(certificate)) as server,
+        trusting(certificate) as client,
+        client.stream("GET", server.url) as response,
+    ):
+        assert await response.receive() == b"all of it"
+        received.set()
+        if farewell:
+            assert await response.receive() == b""
+        else:
+            with pytest.raises(TransportError, match="broke after 9 bytes"):
+                await response.receive()
 
 
 async def test_a_large_request_that_is_refused_before_it_was_read_under_tls(certificate: Certificate) -> None:
     async def handle(server: RawServer, number: int, reader: Reader, writer: Writer) -> None:
         await reader.readuntil(b"\r\n\r\n")
-        writer.write(ok(b"too large", status="413 Content Too Large"))
+        head, end, body = ok(b"too large", status="413 Content Too Large").partition(b"\r\n\r\n")
+        writer.write(head + end)
+        await asyncio.sleep(0.01)  # so that head and body are read one after the other
+        writer.write(body)
         await over.wait()
 
     over = asyncio.Event()
@@ -213,7 +241,10 @@ def proxy_to(port: int, answer: bytes = b"HTTP/1.1 200 Connection established\r\
         writer.write(answer)
         if b" 200 " in answer:
             there, back = await asyncio.open_connection("127.0.0.1", port)
-            await asyncio.gather(pump(reader, back), pump(there, writer))
+            try:
+                await asyncio.gather(pump(reader, back), pump(there, writer))
+            finally:
+                back.transport.abort()
 
     return RawServer(handle)
 

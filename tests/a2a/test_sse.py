@@ -103,6 +103,14 @@ def test_the_limit_is_per_event_and_comments_do_not_count() -> None:
         assert parser.feed(b": pi") + parser.feed(b"ng\n\n") == []
 
 
+def test_a_line_in_pieces_is_counted_once() -> None:
+    parser = SseParser(max_event=80)
+    stream = b"data: " + b"x" * 60 + b"\n\n"
+    for _ in range(3):
+        events = [event for i in range(len(stream)) for event in parser.feed(stream[i : i + 1])]
+        assert events == [message(b"x" * 60)]
+
+
 def test_large_events_are_cut_and_joined_once() -> None:
     data = bytes(range(32, 127)) * 60_000  # 5.7 MB, without a line end
     stream = b"data: " + data + b"\n\n"

@@ -100,7 +100,7 @@ redact_secrets = false
         ":3: [qos] timeout: expected a duration such as 500ms, 30s, 5m or 1h",
         ":4: [qos] retries: unknown key",
         ":5: [agents.a] base_url: is missing",
-        ":6: [agents.a] url: unknown key",
+        ":6: [agents.a] url: unknown key; did you mean 'base_url'?",
         ":8: [output] format: expected one of human, json, ndjson, quiet; did you mean 'json'?",
         ":9: [output] redact_secrets: cannot be switched off",
     ]

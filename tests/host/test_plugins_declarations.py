@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from missive_host.errors import ValidationError
 from missive_host.plugins.checking import RefusedError, check_spec
 from missive_host.specs import AdapterSpec, Option, PolicySpec, ReducerSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def adapter(**changes: Any) -> AdapterSpec:
@@ -107,3 +111,31 @@ def test_a_faulty_option_is_refused(fields: dict[str, Any], reason: str) -> None
     assert str(caught.value).startswith("adapter `pigeon`: option `loft`: ")
     assert reason in str(caught.value)
     assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["1", "8MiB", "512 KiB", "1MB", "01kB", "0", "", "-1", "1TB", "1.5MiB", "MiB", "1  MiB"]
+)
+def test_a_size_is_what_the_configuration_calls_one(text: str) -> None:
+    from missive_host.config.units import parse_size
+
+    assert accepted(lambda: parse_size(text)) == accepted(lambda: check_option("size", text))
+
+
+@pytest.mark.parametrize("text", ["1s", "500ms", "05m", "1h", "0s", "", "1", "1.5s", "-1s", "1d", "1 s"])
+def test_a_duration_is_what_the_configuration_calls_one(text: str) -> None:
+    from missive_host.config.units import parse_duration
+
+    assert accepted(lambda: parse_duration(text)) == accepted(lambda: check_option("duration", text))
+
+
+def check_option(kind: Any, default: str) -> None:
+    check_spec(adapter(options=(Option("loft", kind, default=default),)))
+
+
+def accepted(check: Callable[[], object]) -> bool:
+    try:
+        check()
+    except (RefusedError, ValidationError):
+        return False
+    return True

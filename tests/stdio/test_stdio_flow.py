@@ -246,6 +246,24 @@ async def test_a_sender_cancelled_in_mid_frame_leaves_no_half_frame() -> None:
     assert (first["sequence"], second["sequence"], second["ok"]) == (0, 1, False)
 
 
+async def test_a_half_frame_is_finished_even_if_nothing_follows_it() -> None:
+    begun = anyio.CancelScope()
+
+    async def handler(delivery: Delivery) -> None:
+        with begun:
+            await delivery.send(status("send", BIG))
+
+    with Pipe() as stdin, Pipe() as stdout:
+        async with anyio.create_task_group() as group:
+            group.start_soon(adapter(stdin.r, stdout.w).run, RecordingIntake(group, handler))
+            stdin.put(request("a"))
+            stdin.close_w()
+            await until(stdout.holds)
+            await idle()
+            begun.cancel()
+            assert (await stdout.line())["data"]["data"]["message"] == BIG
+
+
 async def test_a_sender_cancelled_before_its_frame_uses_up_no_number() -> None:
     async def handler(delivery: Delivery) -> None:
         if delivery.envelope.id == "b":
@@ -348,5 +366,5 @@ async def test_a_broken_input_waits_for_what_was_taken_in() -> None:
             group.start_soon(break_it)
             with pytest.raises(IoError, match="while reading standard input: Connection reset by peer"):
                 await adapter(ours.fileno(), stdout.w).run(intake)
-            assert (await stdout.line())["id"] == "a"
             assert intake.outcomes == [Done()]
+            assert (await stdout.line())["id"] == "a"

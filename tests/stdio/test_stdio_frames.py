@@ -313,7 +313,7 @@ async def test_single_shot_reads_a_frame_over_several_lines_and_answers_indented
     pretty = json.dumps({"id": "req-1", "command": "task_list"}, indent=4).encode()
     code, written = await run_raw(b"\n" + pretty + b"\n\n", mode="single-shot")
     assert code == 0
-    assert written.startswith(b'{\n  "schema_version": "missive.stdio.v1",\n  "ok": true,\n')
+    assert written.startswith(b'{\n  "schema_version": "missive.stdio.v1",\n  "id": "req-1",\n')
     assert written.endswith(b"\n}\n")
     assert kit.frames(written)[0]["id"] == "req-1"
 

@@ -13,7 +13,8 @@ import pytest
 import stdio_kit as kit
 from stdio_kit import request
 
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(kit.__file__).parent)}
+_PATH = [str(Path(kit.__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(_PATH)}
 CHILD = """
     import resource, sys
     import anyio

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+
 from missive_host.store import Store
 
 if TYPE_CHECKING:

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from storekit import agent, event
+
 from missive_host.errors import StorageError
 from missive_host.store import Store, migrate
 from missive_host.store.connection import APPLICATION_ID, open_database
-from storekit import agent, event
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -245,7 +246,7 @@ def test_an_edited_migration_is_refused(path: Path, folder: Path) -> None:
     first.write_text(first.read_text() + "-- a small improvement\n")
     next_migration(folder, GOOD)
     with closing(open_database(path, create=False)) as connection:
-        with pytest.raises(StorageError, match="migration 1 .* is not the one"):
+        with pytest.raises(StorageError, match=r"migration 1 .* is not the one"):
             migrate.apply(connection, application_id=APPLICATION_ID, folder=folder)
         assert connection.execute("PRAGMA user_version").fetchone() == (migrate.SCHEMA_VERSION,)
 

@@ -11,6 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+
 from missive_host.store import Store
 
 ENV = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}

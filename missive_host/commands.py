@@ -18,9 +18,10 @@ from msgspec import Meta
 
 __all__ = ["DOOR_COMMANDS", "OPERATOR_COMMANDS", "Command", "duration_seconds"]
 
-_NAME = r"^[a-z0-9]([a-z0-9._-]*[a-z0-9])?$"
-_OPAQUE = r"^[^\s\x00-\x1f\x7f]+$"
-_DURATION = r"^0*[1-9][0-9]*(ms|s|m|h)$"
+# ``$(?!\n)``: Python's ``$`` alone also matches before a newline at the end.
+_NAME = r"^[a-z0-9]([a-z0-9._-]*[a-z0-9])?$(?!\n)"
+_OPAQUE = r"^[^\s\x00-\x1f\x7f]+$(?!\n)"
+_DURATION = r"^0*[1-9][0-9]*(ms|s|m|h)$(?!\n)"
 
 Name = Annotated[str, Meta(pattern=_NAME, min_length=1, max_length=63, extra_json_schema={"x-missive-type": "name"})]
 """1 to 63 characters: lower-case letters, digits, ``.``, ``_`` and ``-``, a letter or digit at both ends."""
@@ -28,7 +29,7 @@ OpaqueId = Annotated[str, Meta(pattern=_OPAQUE, min_length=1, max_length=256)]
 """An id made by somebody: 1 to 256 characters without white space or control characters."""
 Duration = Annotated[str, Meta(pattern=_DURATION, max_length=16)]
 """A whole number and ``ms``, ``s``, ``m`` or ``h``, more than zero: ``500ms``, ``30s``, ``5m``."""
-MediaType = Annotated[str, Meta(pattern=r"^[^\s/]+/\S+$", max_length=128)]
+MediaType = Annotated[str, Meta(pattern=r"^[^\s/]+/\S+$(?!\n)", max_length=128)]
 Binding = Annotated[str, Meta(min_length=1, max_length=64)]
 """A protocol binding: ``json-rpc``, ``http+json`` or ``grpc`` (A2A's own spelling is understood, too)."""
 ShortText = Annotated[str, Meta(min_length=1, max_length=128)]
@@ -89,9 +90,7 @@ class _Message(_Calling, frozen=True, kw_only=True, omit_defaults=True):
     text_parts: Annotated[tuple[NonEmpty, ...], Meta(description="A further text to send, after all other parts.")] = ()
     mime: Annotated[
         tuple[MediaType, ...],
-        Meta(
-            description="Media type: one for all non-text parts, or one each for the non-text parts, or one each for all."
-        ),
+        Meta(description="Media type: one for all non-text parts, one for each of these, or one for each part."),
     ] = ()
     metadata: Annotated[Metadata, Meta(description="Metadata of the A2A message.")] = msgspec.field(
         default_factory=dict

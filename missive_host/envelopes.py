@@ -23,13 +23,13 @@ STDIO = "missive.stdio.v1"
 MAX_SAFE_INTEGER = 2**53 - 1
 MAX_DEPTH = 200
 
-FrameId = Annotated[str, Meta(pattern=r"^[^\s\x00-\x1f\x7f]+$", min_length=1, max_length=128)]
+FrameId = Annotated[str, Meta(pattern=r"^[^\s\x00-\x1f\x7f]+$(?!\n)", min_length=1, max_length=128)]
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """Who sent it. ``source_id`` and ``resume_name`` together are the session; order is kept within one."""
 
-    source_id: Annotated[str, Meta(pattern=r"^[^\s\x00-\x1f\x7f]+$", min_length=1, max_length=256)]
+    source_id: Annotated[str, Meta(pattern=r"^[^\s\x00-\x1f\x7f]+$(?!\n)", min_length=1, max_length=256)]
     display_name: str | None = None
     resume_name: Name = "default"
     profile: Name | None = None
@@ -170,37 +170,60 @@ def parse_object(data: bytes) -> dict[str, Any]:
     Stricter than Python's parser, because what is let through must survive the road to an agent: no duplicate
     keys, no NaN or Infinity, no number beyond what a double holds exactly (RFC 7493), no unpaired surrogate.
     """
-    duplicates: list[str] = []
-    refused: list[str] = []
-
-    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
-        result = dict(items)
-        if len(result) != len(items):
-            seen: set[str] = set()
-            duplicates.extend(key for key, _ in items if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        return result
-
-    def integer(digits: str) -> int:
-        if len(digits) < 16 or (len(digits) < 18 and abs(int(digits)) <= MAX_SAFE_INTEGER):
-            return int(digits)
-        refused.append(digits)
-        return 0
-
-    def floating(digits: str) -> float:
-        value = float(digits)
-        if not isfinite(value):
-            refused.append(digits)
-        return value
-
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
         raise FrameError(
             f"the frame is not valid UTF-8 at byte {error.start}", help="frames are JSON in UTF-8"
         ) from None
+    duplicates: list[str] = []
+    numbers: list[str] = []
+    value = _load(text, duplicates, numbers)
+    frame_id = _readable_id(value)
+    if text.count("[") + text.count("{") > MAX_DEPTH and _depth(value) > MAX_DEPTH:
+        raise FrameError("the frame is nested too deeply", frame_id=frame_id, help=f"at most {MAX_DEPTH} levels")
+    if "\\u" in text:  # before any check that quotes what it found: an error frame must be writable, too
+        try:
+            msgspec.json.encode(value)
+        except UnicodeEncodeError:
+            raise FrameError("a string has an unpaired surrogate (\\ud800 to \\udfff)", frame_id=frame_id) from None
+    if numbers:
+        raise _number(numbers[0], frame_id)
+    if not isinstance(value, dict):
+        raise FrameError(
+            f"the frame is {_kind(value)}, not a JSON object", help="a frame begins with { and ends with }"
+        )
+    if duplicates:
+        raise FrameError(f"field `{duplicates[0][:64]}` is given twice", frame_id=frame_id, help="keep one of them")
+    return value
+
+
+def _load(text: str, duplicates: list[str], numbers: list[str]) -> Any:
+    """Parse JSON; note keys that are given twice and numbers that cannot be kept, so that the id is read first."""
+
+    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        result = dict(items)
+        if len(result) != len(items):
+            seen: set[str] = set()
+            for key, _ in items:
+                (duplicates.append if key in seen else seen.add)(key)
+        return result
+
+    def integer(digits: str) -> int:
+        if len(digits) < 16 or (len(digits) < 18 and abs(int(digits)) <= MAX_SAFE_INTEGER):
+            return int(digits)
+        numbers.append(digits)
+        return 0
+
+    def floating(digits: str) -> float:
+        value = float(digits)
+        if not isfinite(value):
+            numbers.append(digits)
+        return value
+
     try:
-        value = json.loads(
-            text, object_pairs_hook=pairs, parse_int=integer, parse_float=floating, parse_constant=refused.append
+        return json.loads(
+            text, object_pairs_hook=pairs, parse_int=integer, parse_float=floating, parse_constant=numbers.append
         )
     except json.JSONDecodeError as error:
         raise FrameError(
@@ -210,23 +233,6 @@ def parse_object(data: bytes) -> dict[str, Any]:
         ) from None
     except RecursionError:
         raise FrameError("the frame is nested too deeply", help=f"at most {MAX_DEPTH} levels") from None
-    frame_id = _readable_id(value)
-    if text.count("[") + text.count("{") > MAX_DEPTH and _depth(value) > MAX_DEPTH:
-        raise FrameError("the frame is nested too deeply", frame_id=frame_id, help=f"at most {MAX_DEPTH} levels")
-    if "\\u" in text:  # before any check that quotes what it found: an error frame must be writable, too
-        try:
-            msgspec.json.encode(value)
-        except UnicodeEncodeError:
-            raise FrameError("a string has an unpaired surrogate (\\ud800 to \\udfff)", frame_id=frame_id) from None
-    if refused:
-        raise _number(refused[0], frame_id)
-    if not isinstance(value, dict):
-        raise FrameError(
-            f"the frame is {_kind(value)}, not a JSON object", help="a frame begins with { and ends with }"
-        )
-    if duplicates:
-        raise FrameError(f"field `{duplicates[0][:64]}` is given twice", frame_id=frame_id, help="keep one of them")
-    return value
 
 
 def _depth(value: Any) -> int:

@@ -20,4 +20,4 @@ def new_id() -> str:
 
 def now() -> str:
     """Return the time now: RFC 3339 in UTC with microseconds, so that text order is time order."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return datetime.now(UTC).isoformat(timespec="microseconds")[:26] + "Z"

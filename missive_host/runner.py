@@ -58,6 +58,7 @@ async def run_adapter(
                 with anyio.CancelScope() as reading:
                     await group.start(signals.watch, reading, intake.cancel)
                     status = await adapter.run(intake)
+                    intake.cancel()  # what is left has nobody to answer to: the door is closed
             group.cancel_scope.cancel()
     finally:
         await core.aclose()

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from missive_host.errors import ErrorReport
     from missive_host.outputs import Output
     from missive_host.security.options import CallOptions
+    from missive_host.security.redact import Redactor
 
 
 class App:
@@ -31,6 +32,7 @@ class App:
         self._core: Core | None = None
         self._screen: Screen | None = None
         self._renderer: Renderer | None = None
+        self._redactor: Redactor | None = None
         self._progress: Progress | None = None
         self._mode: str | None = None
 
@@ -66,6 +68,7 @@ class App:
 
                 access = FileAccess(Path.cwd(), confined=False)
             self._core = Core(self.settings(), self.call_options(), files=access)
+            self._redactor = self._core.redactor
             if self.mode == "human" and self.screen.err_tty:
                 from missive_host.cli.progress import Progress
 
@@ -197,9 +200,11 @@ class App:
 
     def redacted(self, report: ErrorReport) -> ErrorReport:
         """Return an error's report without the secrets that are known here."""
-        if self._core is None:
-            return report
-        return self._core.redactor.report(report)
+        return report if self._redactor is None else self._redactor.report(report)
+
+    def redacted_text(self, text: str) -> str:
+        """As `redacted`, for a text."""
+        return text if self._redactor is None else self._redactor.text(text)
 
     @property
     def emitted(self) -> int:

@@ -39,7 +39,7 @@ def show_error(app: App, error: BaseException) -> int:
     mode = app.error_mode()
     report = _report(app, error)
     if app.flags.trace and not isinstance(error, click.ClickException | InterruptedBySignalError):
-        _traceback(whole)
+        _traceback(app, whole)
     if mode == "human":
         _for_people(app, report, _usage(error))
     else:
@@ -121,10 +121,10 @@ def _for_programs(report: ErrorReport, *, compact: bool, sequence: int) -> None:
     _write_err((msgspec.json.encode(made) + b"\n" if compact else pretty(made)).decode())
 
 
-def _traceback(error: BaseException) -> None:
+def _traceback(app: App, error: BaseException) -> None:
     import traceback
 
-    _write_err(harmless("".join(traceback.format_exception(error))))
+    _write_err(harmless(app.redacted_text("".join(traceback.format_exception(error)))))
 
 
 def _write_err(text: str) -> None:

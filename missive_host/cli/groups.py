@@ -163,6 +163,8 @@ class Group(_Base, click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
         command = self.get_command(ctx, name)
+        if command is None and ctx.resilient_parsing:  # the shell asks for completions
+            return None, None, args[1:]
         if command is None:
             if name.startswith("-"):
                 self.parse_args(ctx, args)  # an unknown flag: click's own error names the nearest

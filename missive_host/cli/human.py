@@ -343,7 +343,8 @@ def _context_export(data: o.ContextExportResult, screen: Screen) -> None:
     _context(data.context, screen)
     for message in data.messages:
         screen.line()
-        who = message.agent if message.role.endswith("agent") and isinstance(message.agent, str) else "you"
+        theirs = message.direction not in ("request", "local") and isinstance(message.agent, str)
+        who = message.agent if theirs else "you"
         screen.line(f"{who}, {ago(message.created_at, screen)}", "bold")
         say_parts(screen, message.content.get("parts"))
     if data.tasks:

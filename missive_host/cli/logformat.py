@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 from datetime import UTC, datetime
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from missive_host.cli.screen import harmless
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class _Lines(logging.Formatter):
@@ -41,9 +44,21 @@ class _Json(logging.Formatter):
         return msgspec.json.encode(line).decode()
 
 
-def install(level: int, *, as_json: bool) -> None:
+class _Handler(logging.StreamHandler):  # type: ignore[type-arg]  # generic since Python 3.12 only
+    """Writes to stderr what is left when secrets are taken out."""
+
+    def __init__(self, redact: Callable[[str], str] | None) -> None:
+        super().__init__()
+        self._redact = redact
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = super().format(record)
+        return self._redact(line) if self._redact is not None else line
+
+
+def install(level: int, *, as_json: bool, redact: Callable[[str], str] | None = None) -> None:
     """Send the log to stderr. `level` counts from 0 (warnings) to 3 (all details of all libraries)."""
-    handler = logging.StreamHandler()
+    handler = _Handler(redact)
     handler.setFormatter(_Json() if as_json else _Lines())
     root = logging.getLogger()
     root.handlers[:] = [handler]

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from missive_host.cli.app import App
     from missive_host.commands import Command
+    from missive_host.core import Core
     from missive_host.outputs import Output
 
 
@@ -25,8 +26,9 @@ def run_async(app: App, command: Command) -> None:
 
     from missive_host.cli.logs import configure
 
-    configure(app.flags)  # again: with anyio came asyncio, and with it logging
-    run = _Run(app, command)
+    core = app.core(files=True)
+    configure(app.flags, core.redactor.text)  # again: with anyio came asyncio, and with it logging
+    run = _Run(app, core, command)
     anyio.run(run.main)
     if run.error is not None:
         raise run.error
@@ -37,8 +39,9 @@ def run_async(app: App, command: Command) -> None:
 class _Run:
     """One command in its event loop. ``error`` is what it raised, outside of any exception group."""
 
-    def __init__(self, app: App, command: Command) -> None:
+    def __init__(self, app: App, core: Core, command: Command) -> None:
         self._app = app
+        self._core = core
         self._command = command
         self.error: Exception | None = None
         self.received = 0
@@ -46,12 +49,11 @@ class _Run:
     async def main(self) -> None:
         import anyio
 
-        core = self._app.core(files=True)
         try:
             async with anyio.create_task_group() as group:
                 await group.start(self._watch, group.cancel_scope)
                 try:
-                    await core.run(self._command, self._emit)
+                    await self._core.run(self._command, self._emit)
                 except Exception as error:  # noqa: BLE001 - raised again outside of the loop
                     self.error = error
                 group.cancel_scope.cancel()

@@ -113,10 +113,10 @@ def verb(
     `arguments` are fields with a default that are arguments all the same, in order, after the required ones.
     `options` gives a field another flag (``{"json_parts": "--json-part"}``) or a `Field`; None leaves it out.
     """
-    return _Verb(name, struct, tuple(arguments), options or {}, examples, help)
+    return Verb(name, struct, tuple(arguments), options or {}, examples, help)
 
 
-class _Verb(Command):
+class Verb(Command):
     """Its parameters are made when they are first needed: one process runs one command."""
 
     def __init__(

@@ -33,11 +33,12 @@ def number(count: int, noun: str) -> str:
 def size(count: int) -> str:
     """Return a number of bytes as people write it: ``512 B``, ``1.5 MiB``."""
     value = float(count)
-    for unit in ("B", "KiB", "MiB"):
-        if value < 1024:
-            return f"{f'{value:.1f}'.removesuffix('.0')} {unit}"
+    unit = "B"
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1024 or unit == "GiB":
+            break
         value /= 1024
-    return f"{value:.1f} GiB"
+    return f"{f'{value:.1f}'.removesuffix('.0')} {unit}"
 
 
 def ago(timestamp: object, screen: Screen) -> str:

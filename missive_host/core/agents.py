@@ -59,6 +59,7 @@ class Agents:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._clients: dict[tuple[str, str | None], tuple[tuple[str, str], AgentClient]] = {}
+        """By alias and binding: what the client was made of (times of the registration and the card), and it."""
         self._secrets: dict[str, tuple[tuple[str, Secret], ...]] = {}
 
     def row(self, alias: str) -> AgentRow:
@@ -91,7 +92,8 @@ class Agents:
                 raise ConfigError(
                     f"agent '{row.alias}' uses the auth ref '{name}', which the config does not have"
                     f"{nearest(name, tuple(refs))}",
-                    help=f"write [auth_refs.{name}] into the config, or `missive agent update {row.alias} --clear auth_ref`",
+                    help=f"write [auth_refs.{name}] into the config, "
+                    f"or `missive agent update {row.alias} --clear auth_ref`",
                 )
             self._secrets[name] = resolve_auth_ref(name, refs[name], self._core.settings.environ)
             for _, secret in self._secrets[name]:
@@ -170,12 +172,13 @@ class Agents:
 
     async def client(self, alias: str, binding: str | None = None, *, refresh: bool = False) -> AgentClient:
         """Return a client for an agent, made anew only when its registration or its card has changed."""
+        known = self._clients.get((alias, binding))
+        if known is not None and not refresh:
+            stamp = self._core.store.read(lambda tables: tables.agents.stamp(alias))
+            if stamp is not None and stamp[:2] == known[0] and (stamp[2] or "") > now():
+                return known[1]
         row = self.row(alias)
         card = await self.card(row, refresh=refresh)
-        stamp = (row.updated_at, card.row.fetched_at)
-        known = self._clients.get((alias, binding))
-        if known is not None and known[0] == stamp:
-            return known[1]
         headers = self.headers(row)
         interface = self.interface(row, card.json, binding)
         check_credentials(card.json, [name for name, _ in headers], alias=alias)
@@ -192,7 +195,7 @@ class Agents:
             streaming=bool(card.json.get("capabilities", {}).get("streaming")),
             retries=Retries(qos.retry_attempts, duration_seconds(qos.retry_backoff)),
         )
-        self._clients[(alias, binding)] = (stamp, client)
+        self._clients[(alias, binding)] = ((row.updated_at, card.row.fetched_at), client)
         return client
 
     def _version_header(self, interface: SelectedInterface) -> str:

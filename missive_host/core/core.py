@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from missive_host.commands import Command, duration_seconds, tag_of
 from missive_host.errors import DeadlineError, ErrorReport, MissiveError, OrchestrationError, ValidationError
 from missive_host.outputs import Output
@@ -96,6 +98,7 @@ class Core:
         import anyio
 
         handler = handler_of(command)
+        emit = self._guarded(emit)
         if command.store_only:
             await emit(await anyio.to_thread.run_sync(handler, self, command))
             return
@@ -111,6 +114,17 @@ class Core:
                 f"`{tag_of(command)}` did not end within {seconds:g} s",
                 help="the agent may go on with it: see `missive task list`; allow more time with --timeout",
             ) from None
+
+    def _guarded(self, emit: Emit) -> Emit:
+        """Return `emit`, or one that takes out secrets in use: an agent may send back what it was sent."""
+
+        async def guarded(output: Output) -> None:
+            if self.redactor.knows_secrets:
+                clean = self.redactor.known(msgspec.to_builtins(output.data))
+                output = Output(msgspec.convert(clean, type(output.data)), output.sequence)
+            await emit(output)
+
+        return guarded
 
     def timeout_of(self, command: Command) -> float | None:
         """Return the command's own timeout in seconds, else that of the process, else None."""

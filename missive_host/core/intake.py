@@ -112,7 +112,7 @@ class Intake:
             if door_failed:
                 log.debug("the door cannot take answers any more: %s", type(error).__name__)
             else:
-                log.error("unexpected %s", type(error).__name__, exc_info=log.isEnabledFor(logging.DEBUG))
+                log.warning("unexpected %s", type(error).__name__, exc_info=log.isEnabledFor(logging.DEBUG))
                 outcome = Reject(self._core.report(error))
         finally:
             with anyio.CancelScope(shield=True):

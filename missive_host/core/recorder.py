@@ -74,13 +74,12 @@ class Recorder:
         self._core = core
 
     def plan(self, command: Send | Stream) -> Exchange:
-        """Find the conversation that a message belongs to. Raises `ValidationError` if it is closed."""
+        """Find the conversation that a message belongs to. Raises `ValidationError` if the agent is unknown."""
         exchange = Exchange(agent=command.agent, message_id=new_id(), task_id=command.task)
-        if command.context is None and command.task is None:
-            return exchange
         return self._core.store.read(lambda tables: self._locate(tables, command, exchange))
 
     def _locate(self, tables: Tables, command: Send | Stream, exchange: Exchange) -> Exchange:
+        tables.agents.require(command.agent)
         if command.task is not None:
             task = tables.tasks.find(command.agent, command.task)
             if task is not None:

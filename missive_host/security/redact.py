@@ -14,6 +14,8 @@ import re
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 if TYPE_CHECKING:
     from missive_host.errors import ErrorReport
     from missive_host.security.secrets import Secret
@@ -37,6 +39,8 @@ _HEADER_KEYS = frozenset(
         "x-csrf-token",
     )
 )
+_CREDENTIAL_WORDS = ("auth", "cookie", "key", "token", "secret", "password", "credential")
+"""One of these is in every name that `_is_credential` knows."""
 _HEADER_MAPPINGS = frozenset(("headers", "http-headers"))
 _IN_HEADERS = re.compile(r"auth|token|secret|api-?key|cookie|password|credential")
 _SCHEME = re.compile(r"(Bearer|Basic|Token|ApiKey|Api-Key|Digest) +(?=\S)", re.IGNORECASE)
@@ -79,7 +83,36 @@ class Redactor:
 
     def json(self, value: Any) -> Any:
         """Return JSON-able data without secrets: strings, the keys of objects, and what lies under header names."""
-        return self._json(value, inside="")
+        return value if self._is_clean(value) else self._json(value, inside="")
+
+    def known(self, value: Any) -> Any:
+        """As `json`, but take out only the secrets in use: what others write about tokens is left alone."""
+        if isinstance(value, str):
+            if self._known is None or not any(form in value for form in self._forms):
+                return value
+            return self._known.sub(MARK, value)
+        if isinstance(value, dict):
+            return {self.known(key): self.known(child) for key, child in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.known(child) for child in value]
+        return value
+
+    @property
+    def knows_secrets(self) -> bool:
+        return self._known is not None
+
+    def _is_clean(self, value: Any) -> bool:
+        """Look through the data at once, as text: nearly always there is nothing to be found, and this is quick."""
+        try:
+            text = msgspec.json.encode(value).decode()
+        except (TypeError, ValueError):
+            return False
+        lowered = text.lower()
+        return not (
+            any(form in text for form in self._forms)
+            or any(needle in text for needle in _NEEDLES)
+            or any(name in lowered for name in _CREDENTIAL_WORDS)
+        )
 
     def report(self, report: ErrorReport) -> ErrorReport:
         """Return an error's document without secrets."""

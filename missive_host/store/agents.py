@@ -58,6 +58,20 @@ class Agents:
             )
         return agent
 
+    def require(self, alias: str) -> None:
+        """As `get`, for its error alone."""
+        if self._execute("SELECT 1 FROM agents WHERE alias = ?", (alias,)).fetchone() is None:
+            self.get(alias)
+
+    def stamp(self, alias: str) -> tuple[str, str | None, str | None] | None:
+        """Return when the registration changed, when the card was fetched and when it expires."""
+        row: tuple[str, str | None, str | None] | None = self._execute(
+            "SELECT a.updated_at, c.fetched_at, c.expires_at FROM agents a LEFT JOIN agent_cards c USING (alias)"
+            " WHERE a.alias = ?",
+            (alias,),
+        ).fetchone()
+        return row
+
     def list(self, *, tag: str | None = None) -> tuple[AgentRow, ...]:
         """Return the agents in order of alias, all or those with `tag`."""
         where = Where().given("EXISTS (SELECT 1 FROM json_each(a.tags_json) WHERE value = ?)", tag)

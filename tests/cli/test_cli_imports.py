@@ -21,7 +21,20 @@ except SystemExit as leave:
     assert not leave.code, leave.code
 out.write(json.dumps(sorted(set(sys.modules) - before)))
 """
-HEAVY = {"a2a", "anyio", "asyncio", "httpx", "msgspec", "pydantic", "sqlite3", "logging", "ssl", "google", "pluggy", "json"}
+HEAVY = {
+    "a2a",
+    "anyio",
+    "asyncio",
+    "httpx",
+    "msgspec",
+    "pydantic",
+    "sqlite3",
+    "logging",
+    "ssl",
+    "google",
+    "pluggy",
+    "json",
+}
 OURS_FOR_HELP = {
     "missive_host",
     "missive_host.cli",
@@ -57,7 +70,9 @@ def test_help_imports_click_and_no_noun(words: tuple[str, ...]) -> None:
 
 def test_a_local_command_needs_no_event_loop_and_no_agent_library(missive) -> None:  # type: ignore[no-untyped-def]
     code = CHILD.format(words=("agent", "list", "--json"))
-    done = subprocess.run([sys.executable, "-P", "-c", code], env=missive.env, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], env=missive.env, capture_output=True, text=True, timeout=60
+    )
     assert done.returncode == 0, done.stderr
     tops = {name.partition(".")[0] for name in json.loads(done.stdout)}
     assert tops & {"a2a", "anyio", "asyncio", "httpx", "pydantic", "logging", "google", "pluggy", "ssl"} == set()

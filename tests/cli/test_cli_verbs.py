@@ -13,7 +13,7 @@ from missive_host import commands as c
 from missive_host.cli.app import App
 from missive_host.cli.kit import Field, verb
 from missive_host.cli.root import make_root
-from missive_host.cli.verbs import _Verb, dict_value, json_value
+from missive_host.cli.verbs import Verb, dict_value, json_value
 from missive_host.errors import ValidationError
 
 
@@ -26,7 +26,7 @@ def build(*words: str) -> c.Command:
         name, command, rest = ctx.command.resolve_command(ctx, rest)
         assert command is not None
         ctx = command.make_context(name, rest, parent=ctx)
-    assert isinstance(ctx.command, _Verb)
+    assert isinstance(ctx.command, Verb)
     return ctx.command.build(app, ctx.params)
 
 
@@ -46,9 +46,9 @@ CASES: list[tuple[str, c.Command]] = [
         ),
     ),
     (
-        'send echo --file a --file b --file-bytes c --json-part {"x":[1]} --json-part null --part text=z --part text=a=b',
+        'send echo --file a --file b --file-bytes c --json-part {"x":[1]} --json-part null --part text=z --part text=a=',
         c.Send(
-            agent="echo", files=("a", "b"), file_bytes=("c",), json_parts=({"x": [1]}, None), text_parts=("z", "a=b")
+            agent="echo", files=("a", "b"), file_bytes=("c",), json_parts=({"x": [1]}, None), text_parts=("z", "a=")
         ),
     ),
     (
@@ -60,7 +60,10 @@ CASES: list[tuple[str, c.Command]] = [
         c.TaskList(state="cancelled", task_source="remote", page_size=7, include_artifacts=True),
     ),
     ("task list --state TASK_STATE_INPUT_REQUIRED", c.TaskList(state="input_required")),
-    ("task wait t --local --interval 2s --timeout 1m", c.TaskWait(task_id="t", local=True, interval="2s", timeout="1m")),
+    (
+        "task wait t --local --interval 2s --timeout 1m",
+        c.TaskWait(task_id="t", local=True, interval="2s", timeout="1m"),
+    ),
     ("task artifact save t a -o x --force", c.ArtifactSave(task_id="t", artifact_id="a", output="x", force=True)),
     ("task artifact export t --output-dir d", c.ArtifactExport(task_id="t", output_dir="d")),
     (
@@ -104,7 +107,7 @@ def test_every_command_has_a_verb_that_sets_all_its_fields() -> None:
             command = group.get_command(ctx, name)
             if isinstance(command, click.Group):
                 walk(command, ctx)
-            elif isinstance(command, _Verb):
+            elif isinstance(command, Verb):
                 found[command._struct] = {str(param.name) for param in command.own_params()}
 
     root = make_root()
@@ -136,7 +139,10 @@ class _Level(c.Command, frozen=True, kw_only=True, tag="test_level"):
 
 def test_one_line_makes_a_command_of_a_struct() -> None:
     command = verb(
-        "level", _Level, options={"labels": Field(("-l", "--label"), metavar="K=V"), "hidden": None}, examples=["level x"]
+        "level",
+        _Level,
+        options={"labels": Field(("-l", "--label"), metavar="K=V"), "hidden": None},
+        examples=["level x"],
     )
     help_text = command.get_help(click.Context(command, info_name="level"))
     assert "WHAT  What it is." in help_text
@@ -149,27 +155,35 @@ def test_one_line_makes_a_command_of_a_struct() -> None:
     assert command.get_short_help_str() == "Made for the test."
 
     def made(*words: str) -> c.Command:
-        assert isinstance(command, _Verb)
+        assert isinstance(command, Verb)
         return command.build(App([]), command.make_context("level", list(words), obj=App([])).params)
 
     assert made("it", "--level", "3", "--colours", "red", "--colours", "green", "-l", "a=1") == _Level(
         what="it", level=3, colours=("red", "green"), labels={"a": "1"}
     )
     for words, said in (
-        (("x",), "WHAT: expected str of some text"),
+        (("x",), "WHAT: expected str of length >= 2"),
         (("it", "--level", "0"), "--level: expected int >= 1"),
         (("it", "--level", "٣"), "--level: expected a whole number"),
         (("it", "--colours", "blue"), "--colours: invalid enum value 'blue'"),
     ):
         with pytest.raises(ValidationError) as caught:
             made(*words)
-        assert caught.value.message.startswith(said) or said.startswith("WHAT")
-        assert caught.value.message.startswith(said.partition(":")[0])
+        assert caught.value.message.startswith(said)
 
 
 def test_json_values_are_as_strict_as_frames() -> None:
     assert json_value("--x", '{"a": [1, "\u00e9"]}') == {"a": [1, "\u00e9"]}
-    for text in ("", "NaN", '1,"b":2', "1e999", "9007199254740993", '{"a":1,"a":2}', '"\\ud800"', "[" * 300 + "]" * 300):
+    for text in (
+        "",
+        "NaN",
+        '1,"b":2',
+        "1e999",
+        "9007199254740993",
+        '{"a":1,"a":2}',
+        '"\\ud800"',
+        "[" * 300 + "]" * 300,
+    ):
         with pytest.raises(ValidationError, match="--x: "):
             json_value("--x", text)
 

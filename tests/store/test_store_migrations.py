@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import threading
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -271,6 +272,18 @@ def test_a_gap_in_the_numbers_is_refused(folder: Path) -> None:
 def test_triggers_are_not_cut_in_two() -> None:
     trigger = "CREATE TRIGGER t BEFORE UPDATE ON a\nBEGIN\n    SELECT 1;\n    SELECT 2;\nEND;\n"
     assert migrate.statements("CREATE TABLE a (b);\n" + trigger) == ("CREATE TABLE a (b);\n", trigger)
+
+
+def test_opening_waits_for_another_that_has_the_new_file_in_its_hands(path: Path) -> None:
+    """SQLite itself does not wait when it switches a file to WAL that somebody else is writing."""
+    path.parent.mkdir(parents=True)
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        release = threading.Timer(0.3, other.execute, ["COMMIT"])
+        release.start()
+        with Store.open(path) as store:
+            assert store.read(lambda t: t.events.count()) == 0
+        release.join()
 
 
 OPENERS = """

@@ -76,6 +76,7 @@ async def main():
     with Store.open(Path(sys.argv[1])) as store:
         def fn(number):
             def run(t):
+                t.contexts.get("shared")  # reading first: a transaction that is not IMMEDIATE could not go on to write
                 t.contexts.ensure("shared", None, at=T0)
                 t.messages.add_request(message(name, f"m{number}", context_id="shared"))
                 return t.events.append(event(agent_alias=name))

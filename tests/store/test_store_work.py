@@ -339,6 +339,13 @@ def test_an_artifact_may_begin_with_an_appended_chunk_and_before_its_task(store:
     assert store.read(lambda t: t.tasks.get("t")).state == "unknown"
 
 
+def test_an_artifact_may_begin_empty(store: Store) -> None:
+    put(store)
+    assert append(store, {"text": "1"}) == 2
+    assert append(store, {"text": "2"}) == 3
+    assert store.read(lambda t: t.artifacts.get("echo", "t", "x")).content["parts"] == [{"text": "1"}, {"text": "2"}]
+
+
 def test_appending_does_not_write_again_what_is_there(store: Store, path: Path) -> None:
     chunk = {"text": "x" * 4000}
     put(store, {"raw": "A" * 1_000_000})

@@ -35,7 +35,6 @@ async def send(core: Core, command: c.Send, emit: Emit) -> None:
 
 def prepare(core: Core, command: c.Send | c.Stream) -> tuple[Exchange, Request]:
     """Find the conversation and build the request; nothing is sent or written yet."""
-    core.agents.row(command.agent)
     exchange = core.recorder.plan(command)
     request = build_request(
         command,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-pytest_plugins = ["support.agents", "support.misbehaving"]
+pytest_plugins = ["support.agents", "support.cores", "support.misbehaving"]
 
 
 @pytest.fixture

@@ -151,7 +151,7 @@ def parse_card(data: bytes, *, where: str, content_type: str | None = None) -> J
         if not isinstance(card, dict):
             raise TypeError(f"expected an object, got {type(card).__name__}")
         canonical = _canonical(card)
-    except Exception as error:  # protobuf and the SDK raise ParseError, TypeError, AttributeError for odd cards
+    except Exception as error:  # noqa: BLE001 - protobuf and the SDK raise ParseError, TypeError, AttributeError for odd cards
         raise broken_answer(str(error), data, content_type, where=where) from None
     if not canonical.get("name"):
         raise ProtocolError(f"{where} has no name, so it is no Agent Card", help="is the URL that of an A2A agent?")

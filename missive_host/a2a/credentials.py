@@ -32,8 +32,8 @@ def check_credentials(card: Json, header_names: Collection[str], *, alias: str) 
     raise AuthError(
         f"agent '{alias}' asks for {' or '.join(lacking)}, and there is no credential for it",
         help=(
-            f"try --bearer-token-env NAME or --header 'NAME:VALUE', or write [auth_refs.{alias}] with env = \"NAME\" into "
-            f"the config and `missive agent update {alias} --auth-ref {alias}`"
+            f"try --bearer-token-env NAME or --header 'NAME:VALUE', or write [auth_refs.{alias}] with env = \"NAME\" "
+            f"into the config and `missive agent update {alias} --auth-ref {alias}`"
         ),
     )
 

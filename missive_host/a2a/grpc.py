@@ -149,14 +149,10 @@ class GrpcBinding:
         return as_json(answer)
 
     def _decode_event(self, answer: Any) -> Json:
-        try:
-            if self._legacy:
-                return from_legacy(answer)
-            if answer.WhichOneof("payload") is None:
-                raise ValueError("it holds neither a task nor a message nor an update")
-        except ValueError as error:
-            raise broken_answer(str(error), b"-", None, where=self._where) from None
-        return as_json(answer)
+        if answer.WhichOneof("payload") is None:
+            reason = "it holds neither a task nor a message nor an update"
+            raise broken_answer(reason, str(answer).encode(), None, where=self._where)
+        return from_legacy(answer) if self._legacy else as_json(answer)
 
 
 class GrpcStream(AbstractAsyncContextManager["GrpcStream"]):

@@ -53,7 +53,7 @@ def build_request(
     if not parts:
         raise ValidationError(
             "there is nothing to send",
-            help="give a message, or one of: text_parts, json_parts, files, file_bytes (on the command line also --stdin)",
+            help="give a message, or text_parts, json_parts, files or file_bytes (on the command line also --stdin)",
         )
     _set_media_types(command.mime, parts)
     message: Json = {"messageId": message_id, "role": "ROLE_USER", "parts": parts}

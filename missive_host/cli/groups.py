@@ -76,7 +76,7 @@ class _Base(click.Command):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         own = self.own_params()
         arguments = [
-            (param.make_metavar(ctx), getattr(param, "description", ""))
+            (param.metavar or param.human_readable_name, getattr(param, "description", ""))
             for param in own
             if isinstance(param, click.Argument)
         ]
@@ -134,8 +134,12 @@ class Group(_Base, click.Group):
         code = super().invoke(ctx)
         if ctx.invoked_subcommand is None:
             ctx.obj.prepare()
-            ctx.obj.status(ctx)
+            return self.without_verb(ctx)
         return code
+
+    def without_verb(self, ctx: click.Context) -> Any:
+        """Answer a noun without a verb. A group that does something then overrides this; it may return an exit code."""
+        ctx.obj.status(ctx)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return list(self.commands)

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 def configure(flags: Flags, redact: Callable[[str], str] | None = None) -> None:
-    """Set the log up as flags and environment say.
+    """Set the log up as flags and environment say; `redact` takes secrets out of each line.
 
     ``-v`` shows what missive does, ``-vv`` its details, ``-vvv`` and ``--trace`` the details of every library, too.
-    `redact` takes secrets out of each line. ``MISSIVE_LOG_FORMAT=json`` (or ``MISSIVE_LOG_JSON=1``) makes each record one line of JSON.
+    ``MISSIVE_LOG_FORMAT=json`` (or ``MISSIVE_LOG_JSON=1``) makes each record one line of JSON.
     """
     as_json = os.environ.get("MISSIVE_LOG_FORMAT") == "json" or os.environ.get("MISSIVE_LOG_JSON") == "1"
     level = 3 if flags.trace else min(flags.verbose, 3)

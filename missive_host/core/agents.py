@@ -155,7 +155,7 @@ class Agents:
         def write(tables: Tables) -> None:
             tables.agents.put_card(kept)
 
-        await self._core.store.commit(write)
+        await self._core.commit(write)
         return Card(kept, status)
 
     # --- clients

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from missive_host.core.agents import Agents
     from missive_host.core.recorder import Recorder
     from missive_host.security.options import CallOptions
-    from missive_host.store import Store
+    from missive_host.store import Store, Tables
 
+T = TypeVar("T")
 Emit = Callable[[Output], Awaitable[None]]
 
 
@@ -43,6 +44,7 @@ class Core:
         self._connections: Connections | None = None
         self._agents: Agents | None = None
         self._recorder: Recorder | None = None
+        self._running = 0
 
     @property
     def profile(self) -> str:
@@ -95,10 +97,21 @@ class Core:
 
     async def run(self, command: Command, emit: Emit) -> None:
         """Run any command; each result is emitted as it happens. Raises `MissiveError`."""
-        import anyio
-
         handler = handler_of(command)
         emit = self._guarded(emit)
+        self._running += 1
+        try:
+            await self._run(handler, command, emit)
+        finally:
+            self._running -= 1
+
+    async def commit(self, write: Callable[[Tables], T]) -> T:
+        """Write to the store; a command that runs alone has nobody to share the commit with, or to hold up."""
+        return await self.store.commit(write, alone=self._running <= 1)
+
+    async def _run(self, handler: Callable[..., Any], command: Command, emit: Emit) -> None:
+        import anyio
+
         if command.store_only:
             await emit(await anyio.to_thread.run_sync(handler, self, command))
             return

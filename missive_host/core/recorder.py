@@ -118,7 +118,7 @@ class Recorder:
             tables.messages.add_request(row)
             tables.events.append(event)
 
-        await self._core.store.commit(write)
+        await self._core.commit(write)
 
     async def failed(self, exchange: Exchange, kind: str, error: MissiveError | None) -> None:
         """Commit what became of a request that got no answer. No error: it was cut off, its fate is unknown."""
@@ -132,7 +132,7 @@ class Recorder:
             tables.messages.settle_request(exchange.agent, exchange.message_id, status, error=report, at=now())
             tables.events.append(event)
 
-        await self._core.store.commit(write)
+        await self._core.commit(write)
 
     async def answered(self, exchange: Exchange, answer: Json, interface: SelectedInterface) -> Persistence:
         """Commit the answer of a `send`, and tell which rows were written."""
@@ -166,7 +166,7 @@ class Recorder:
                 event_id=event.event_id,
             )
 
-        return await self._core.store.commit(write)
+        return await self._core.commit(write)
 
     async def streamed(self, exchange: Exchange, event: Json, interface: SelectedInterface) -> Persistence:
         """Commit one event of a stream, before it is handed on."""
@@ -193,7 +193,7 @@ class Recorder:
                 event_id=row.event_id,
             )
 
-        return await self._core.store.commit(write)
+        return await self._core.commit(write)
 
     async def stream_answered(self, exchange: Exchange) -> None:
         """Commit that the request of a stream was taken: at its first event."""
@@ -208,7 +208,7 @@ class Recorder:
                 context_id=exchange.context_id,
             )
 
-        await self._core.store.commit(write)
+        await self._core.commit(write)
 
     async def observed(self, agent: str, task: Json, interface: SelectedInterface, *, observed_by: str) -> None:
         """Commit a task as the agent showed it. The journal is written only if it changed."""
@@ -216,7 +216,7 @@ class Recorder:
         def write(tables: Tables) -> None:
             self.store_observed(tables, agent, task, interface, observed_by=observed_by)
 
-        await self._core.store.commit(write)
+        await self._core.commit(write)
 
     def store_observed(
         self, tables: Tables, agent: str, task: Json, interface: SelectedInterface, *, observed_by: str

@@ -41,7 +41,7 @@ class PipedAdapter:
         import subprocess
         import tempfile
 
-        self._reason = tempfile.TemporaryFile()  # noqa: SIM115 - closed in __exit__
+        self._reason = tempfile.TemporaryFile()
         self._process = subprocess.Popen(
             self._argv,
             stdin=subprocess.PIPE,

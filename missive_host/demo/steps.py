@@ -112,13 +112,13 @@ STEPS = (
     ),
     Step(
         "Stream",
-        "The agent worker takes a while. Each of its updates is a frame, written as it happens.",
+        "The agent worker takes a while. Each of its updates is a frame, as it happens.",
         lambda _: {"id": "req-2", "command": "stream", "agent": "worker", "message": f"stream {UPDATES} {_PAUSE}"},
         _stream,
     ),
     Step(
         "Be asked",
-        "The agent asker opens a task and needs to know something first: input_required.",
+        "The agent asker opens a task, and needs to know something first.",
         lambda _: {"id": "req-3", "command": "send", "agent": "asker", "message": "ask What is your name?"},
         _question,
     ),

@@ -104,15 +104,16 @@ def _walk(adapter: PipedAdapter, watcher: Watcher) -> tuple[DemoStep, ...]:
 def _judged(step: Step, result: DemoStep) -> DemoStep:
     import msgspec
 
+    ids = {frame.get("id") for frame in result.responses}
     try:
-        wrong = [frame for frame in result.responses if frame.get("id") != result.request["id"]]
-        if wrong:
-            raise UnexpectedError(f"a frame carries the id {wrong[0].get('id')!r}")
-        return msgspec.structs.replace(result, outcome=step.outcome(result.responses))
+        if ids == {result.request["id"]}:
+            return msgspec.structs.replace(result, outcome=step.outcome(result.responses))
+        problem = f"the answers carry the ids {ids}"
     except UnexpectedError as error:
-        return msgspec.structs.replace(result, problem=str(error))
+        problem = str(error)
     except (KeyError, TypeError) as error:
-        return msgspec.structs.replace(result, problem=f"a frame has another form than expected: {error!r}")
+        problem = f"a frame has another form than expected: {error!r}"
+    return msgspec.structs.replace(result, problem=problem)
 
 
 def _finished(adapter: PipedAdapter, last: DemoStep) -> DemoStep:
@@ -123,7 +124,8 @@ def _finished(adapter: PipedAdapter, last: DemoStep) -> DemoStep:
     if status == 0:
         return last
     said = "".join(f": {text}" for text in adapter.said())
-    return msgspec.structs.replace(last, problem=f"at the end of its input the adapter ended with {status}{said}")
+    problem = f"at the end of its input the adapter ended with status {status}{said}"
+    return msgspec.structs.replace(last, outcome=msgspec.UNSET, problem=problem)
 
 
 # --- the home

@@ -95,16 +95,24 @@ class Store:
         result: T = job.outcome()
         return result
 
-    async def commit(self, fn: Callable[[Tables], T]) -> T:
+    async def commit(self, fn: Callable[[Tables], T], *, alone: bool = False) -> T:
         """Queue `fn` for the writer thread and return its result once it is on the disk.
 
         What is queued together is committed together; the order of the calls is kept. Cancelling the caller
-        does not take the write back.
+        does not take the write back. `alone` says that the loop has nothing else to do meanwhile: if nothing is
+        queued either, `fn` is run at once, which saves the way to the other thread and back.
         """
         from asyncio import get_running_loop
 
         from missive_host.store.writer import Job
 
+        if alone and (self._writer is None or self._writer.idle):
+            with self._gate:
+                self._refuse_closed()
+            lone = Job(fn)
+            self._run((lone,))
+            written: T = lone.outcome()
+            return written
         loop = get_running_loop()
         future = loop.create_future()
         with self._gate:

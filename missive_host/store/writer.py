@@ -130,11 +130,20 @@ class WriterThread:
 
         self._run = run
         self._queue: SimpleQueue[Job | None] = SimpleQueue()
+        self._count = allocate_lock()
+        self._unfinished = 0
         self._thread = Thread(target=self._work, name="missive-store", daemon=True)
         self._thread.start()
 
     def put(self, job: Job) -> None:
+        with self._count:
+            self._unfinished += 1
         self._queue.put(job)
+
+    @property
+    def idle(self) -> bool:
+        """True if nothing is queued or under way. Only whoever puts jobs can rely on it."""
+        return self._unfinished == 0
 
     def is_current(self) -> bool:
         return self._thread.ident == get_ident()
@@ -160,6 +169,8 @@ class WriterThread:
                 stopping = True
             if batch:
                 self._run(batch)
+                with self._count:
+                    self._unfinished -= len(batch)
                 _deliver(batch)
 
 

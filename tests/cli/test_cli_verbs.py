@@ -22,7 +22,8 @@ def build(*words: str) -> c.Command:
     app = App(words)
     ctx = make_root().make_context("missive", list(words), obj=app)
     while isinstance(ctx.command, click.Group):
-        rest = [*getattr(ctx, "_protected_args", ()), *ctx.args]
+        first = "_protected_args" if hasattr(ctx, "_protected_args") else "protected_args"  # before click 8.2
+        rest = [*getattr(ctx, first), *ctx.args]
         name, command, rest = ctx.command.resolve_command(ctx, rest)
         assert command is not None
         ctx = command.make_context(name, rest, parent=ctx)
@@ -46,10 +47,8 @@ CASES: list[tuple[str, c.Command]] = [
         ),
     ),
     (
-        'send echo --file a --file b --file-bytes c --json-part {"x":[1]} --json-part null --part text=z --part text=a=',
-        c.Send(
-            agent="echo", files=("a", "b"), file_bytes=("c",), json_parts=({"x": [1]}, None), text_parts=("z", "a=")
-        ),
+        'send echo --file a --file b --file-bytes c --json-part {"x":1} --json-part null --part text=z --part text=a=',
+        c.Send(agent="echo", files=("a", "b"), file_bytes=("c",), json_parts=({"x": 1}, None), text_parts=("z", "a=")),
     ),
     (
         "stream echo hi --metadata a=1 --metadata b=text --metadata c={} --metadata d=NaN --force",

@@ -173,7 +173,7 @@ async def _inspect(
                 selected_interface=interface,
                 card=_card_view(card),
                 raw_card=card.json,
-                message=f"{card.json['name']} at {interface.url}, {interface.protocol_binding} {interface.protocol_version}",
+                message=f"{card.json['name']}: {interface.binding} {interface.protocol_version} at {interface.url}",
             )
         )
     )

@@ -139,7 +139,7 @@ async def _list_remote(core: Core, command: c.TaskList, after: str | None) -> o.
             for task in tasks
         )
 
-    views = await core.store.commit(write)
+    views = await core.commit(write)
     return o.TaskListResult(
         profile=core.profile,
         source="remote",

@@ -1,0 +1,177 @@
+"""A home of its own and a `Core` on it, for tests of commands.
+
+::
+
+    async def test_echo(home, agent):
+        async with home.core() as core:
+            core.add("echo", agent)
+            answer = await core.one(Send(agent="echo", message="hi"))
+
+Every document that comes out is checked: it is JSON, and reads back as the same value.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+import pytest
+
+from missive_host import commands as c
+from missive_host.config import load
+from missive_host.core import Core
+from missive_host.errors import MissiveError
+from missive_host.outputs import Data, Output
+from missive_host.security.options import CallOptions, call_options
+from missive_host.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+    from missive_host.a2a.parts import FileAccess
+    from missive_host.config import Settings
+    from missive_host.demo.fleet import AgentProcess
+    from missive_host.store import EventRow, MessageRow, Tables
+
+T = TypeVar("T")
+D = TypeVar("D", bound=Data)
+E = TypeVar("E", bound=MissiveError)
+
+BINDINGS = ("json-rpc", "http+json", "grpc")
+QUICK = '[qos]\nretry_backoff = "10ms"\n'
+"""A config in which retries do not make tests slow."""
+
+
+class Commands:
+    """A `Core` and short ways to use it."""
+
+    def __init__(self, core: Core) -> None:
+        self.core = core
+
+    def add(self, alias: str, agent: AgentProcess | str, *preference: str, **fields: Any) -> None:
+        """Register an agent, by its process or its URL, with a preference of bindings."""
+        url = agent if isinstance(agent, str) else agent.url
+        self.core.run_local(c.AgentAdd(agent=alias, url=url, binding_preference=preference, **fields))
+
+    async def all(self, command: c.Command) -> list[Output]:
+        """Run a command and return its results, each checked."""
+        outputs: list[Output] = []
+
+        async def emit(output: Output) -> None:
+            outputs.append(checked(output))
+
+        await self.core.run(command, emit)
+        return outputs
+
+    async def one(self, command: c.Command) -> Any:
+        """Run a command that has one result, and return its data."""
+        (output,) = await self.all(command)
+        return output.data
+
+    async def fails(self, command: c.Command, error: type[E], *outputs: str) -> E:
+        """Run a command that must fail this way, after results of these kinds."""
+        seen: list[Output] = []
+
+        async def emit(output: Output) -> None:
+            seen.append(checked(output))
+
+        with pytest.raises(error) as caught:
+            await self.core.run(command, emit)
+        assert [output.kind for output in seen] == list(outputs)
+        assert type(caught.value) is error
+        json.dumps(msgspec.to_builtins(self.core.report(caught.value)))
+        return caught.value
+
+    def local(self, command: c.Command) -> Any:
+        """Run a command that needs the store alone, and return its data."""
+        return checked(self.core.run_local(command)).data
+
+    def read(self, fn: Callable[[Tables], T]) -> T:
+        return self.core.store.read(fn)
+
+    def messages(self, **filters: Any) -> tuple[MessageRow, ...]:
+        return self.read(lambda tables: tables.messages.list(**filters))
+
+    def requests(self) -> list[MessageRow]:
+        return [row for row in self.messages() if row.direction == "request"]
+
+    def events(self, **filters: Any) -> list[EventRow]:
+        """The journal of what was said to agents and by them."""
+        rows = self.read(lambda tables: tables.events.list(**filters))
+        return [row for row in rows if row.event_type.startswith("a2a.")]
+
+
+class Home:
+    """A folder with config and state. Several cores, at once or one after another, may have it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.config = folder / "missive.toml"
+        self.configure(QUICK)
+        self.environ = {"MISSIVE_HOME": str(folder / "home"), "HOME": str(folder)}
+
+    def configure(self, text: str) -> None:
+        self.config.write_text('schema_version = "missive.config.v1"\n' + text)
+
+    def settings(self) -> Settings:
+        return load(config_path=str(self.config), env=self.environ)
+
+    @asynccontextmanager
+    async def core(self, *, files: FileAccess | None = None, **flags: Any) -> AsyncIterator[Commands]:
+        """Open a core. `flags` are those of `call_options`."""
+        settings = self.settings()
+        options: CallOptions = call_options(protocol=settings.config.protocol, environ=self.environ, **flags)
+        core = Core(settings, options, files=files)
+        try:
+            yield Commands(core)
+        finally:
+            await core.aclose()
+
+    def store(self) -> Store:
+        return Store.open(self.settings().paths.database)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path)
+
+
+def checked(output: Output) -> Output:
+    """Return a result whose document was found to be JSON that reads back as the same value."""
+    document = json.loads(json.dumps(output.document(sequence=True)))
+    assert document["schema_version"] == "missive.output.v1"
+    assert document["ok"] is True
+    assert document["kind"] == output.kind == type(output.data).kind
+    assert msgspec.convert(document["data"], type(output.data)) == output.data
+    return output
+
+
+def assert_journal_agrees(tables: Tables) -> None:
+    """Each request row has its request event, and what became of it is written in both; nothing else is there."""
+    events = tables.events.list()
+    by_message: dict[str, list[str]] = {}
+    for event in events:
+        if event.message_id and event.event_type.startswith("a2a."):
+            by_message.setdefault(event.message_id, []).append(event.event_type)
+    requests = {row.message_id: row for row in tables.messages.list() if row.direction == "request"}
+    assert set(by_message) <= set(requests) | {""}
+    for message_id, row in requests.items():
+        first, *rest = by_message[message_id]
+        assert first in {"a2a.send.request", "a2a.stream.request"}, (message_id, row.status)
+        kind = first.split(".")[1]
+        event = next(item for item in events if item.message_id == message_id)
+        assert event.payload["message"]["messageId"] == message_id
+        if row.status == "pending":
+            assert rest == []
+        elif row.status == "sent":
+            assert rest
+            assert set(rest) <= {"a2a.send.response"} if kind == "send" else all(
+                item.startswith("a2a.stream.") for item in rest
+            )
+        else:
+            assert rest == [f"a2a.{kind}.failed"], (message_id, row.status)
+            failed = next(item for item in events if item.message_id == message_id and item.event_type == rest[0])
+            assert failed.payload["status"] == row.status

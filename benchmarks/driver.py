@@ -59,9 +59,7 @@ class StdioProcess:
         for slot in range(in_flight):
             source = json.dumps({"source_id": f"slot-{slot}"})
             heads.append(f'{{"id":"{slot}.'.encode())
-            tails.append(
-                f'","command":"send","agent":"{AGENT}","message":{self._text},"source":{source}}}\n'.encode()
-            )
+            tails.append(f'","command":"send","agent":"{AGENT}","message":{self._text},"source":{source}}}\n'.encode())
         left = [messages // in_flight] * in_flight
         began_at = [0.0] * in_flight
         latencies: list[float] = []

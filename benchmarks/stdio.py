@@ -2,7 +2,7 @@
 
 For each number of messages in flight both clients are started once and warmed up; then they take turns, round by
 round, on the same agent. missive writes each message and each answer to its store before it goes on, the SDK client
-keeps nothing. The driver of missive's pipes is one more process on the same machine, which the SDK client does not need.
+keeps nothing. The driver of missive's pipes is one more process on the same machine; the SDK client needs none.
 """
 
 from __future__ import annotations

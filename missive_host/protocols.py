@@ -20,7 +20,7 @@ from missive_host.errors import ErrorReport, MissiveError
 if TYPE_CHECKING:
     from missive_host.envelopes import Envelope
     from missive_host.outputs import Output
-    from missive_host.specs import AgentResult, Candidate, Reduced, RoutePlan, RouteRequest
+    from missive_host.specs import AgentResult, Candidate, Reduced, ReductionContext, RoutePlan, RouteRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +130,6 @@ class Reduction(Protocol):
 class Reducer(Protocol):
     """Makes one answer of several. Synchronous and pure."""
 
-    def start(self, expected: tuple[str, ...], settings: Mapping[str, Any]) -> Reduction:
-        """Begin, with the names of the agents whose results will come."""
+    def start(self, context: ReductionContext) -> Reduction:
+        """Begin. Raises `ValidationError` if a setting is not acceptable."""
         ...

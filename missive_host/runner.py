@@ -13,9 +13,7 @@ from missive_host.protocols import Adapter, AdapterContext
 if TYPE_CHECKING:
     from anyio import CancelScope
 
-    from missive_host.a2a.parts import FileAccess
-    from missive_host.config import Settings
-    from missive_host.security.options import CallOptions
+    from missive_host.core import Core
 
 DRAIN_SECONDS = 10.0
 """How long what runs may go on after the first signal."""
@@ -24,26 +22,21 @@ BACKLOG = 1024
 
 
 async def run_adapter(
-    settings: Settings,
-    call_options: CallOptions,
+    core: Core,
     name: str,
     factory: Callable[[AdapterContext], Adapter],
     options: Mapping[str, Any],
-    *,
-    files: FileAccess | None = None,
 ) -> int:
-    """Run an adapter until its input ends or a signal comes, and return the exit status.
+    """Run an adapter until its input ends or a signal comes, close `core`, and return the exit status.
 
     The first SIGINT or SIGTERM stops the reading and lets what runs finish for `DRAIN_SECONDS`, a second one
     cuts it off; either way each delivery is settled. Raises what the adapter raises.
     """
     import anyio
 
-    from missive_host.core import Core
     from missive_host.core.intake import Intake
 
-    core = Core(settings, call_options, files=files)
-    data_dir = settings.paths.data / "adapters" / name
+    data_dir = core.settings.paths.data / "adapters" / name
     data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     core.store  # noqa: B018 - a store that cannot be opened should be told before the first frame
     adapter = factory(

@@ -88,9 +88,37 @@ class ReducerSpec:
 Spec = AdapterSpec | PolicySpec | ReducerSpec
 
 
+# --- what a routing policy gets and gives
+
+
+@dataclass(frozen=True, slots=True)
+class Requirements:
+    """What an agent must be able to do. Labels are lower-case and matched exactly; media types without wildcards."""
+
+    tags: tuple[str, ...] = ()
+    capabilities: tuple[str, ...] = ()
+    input_modes: tuple[str, ...] = ()
+    output_modes: tuple[str, ...] = ()
+    streaming: bool = False
+    push_notifications: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RouteRequest:
+    """What is to be routed."""
+
+    requirements: Requirements = field(default_factory=Requirements)
+    part_modes: tuple[str, ...] = ()
+    """Media types of the message's parts."""
+    preferred_agent: str | None = None
+    context: str | None = None
+    """The local context, for policies that keep a conversation with one agent."""
+    quorum: int | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One agent that a routing policy may choose."""
+    """One agent that a routing policy may choose. Candidates come in the order of rank, then alias."""
 
     agent: str
     rank: str | None = None
@@ -100,24 +128,13 @@ class Candidate:
     input_modes: tuple[str, ...] = ()
     output_modes: tuple[str, ...] = ()
     streaming: bool | None = None
+    """None: not known, because there is no card."""
     push_notifications: bool | None = None
-    healthy: bool | None = None
-    """As last observed; None: not yet."""
+    resting: bool = False
+    """True while its circuit breaker is open: it failed lately and should be left in peace."""
     in_flight: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class RouteRequest:
-    """What is to be routed."""
-
-    modes: tuple[str, ...] = ()
-    """Media types of the message's parts."""
-    tags: tuple[str, ...] = ()
-    capabilities: tuple[str, ...] = ()
-    output_modes: tuple[str, ...] = ()
-    preferred_agent: str | None = None
-    context: str | None = None
-    quorum: int | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+    """Its routing metadata in the group."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,37 +144,73 @@ class Decision:
     agent: str
     selected: bool
     reason: str
+    missing: tuple[str, ...] = ()
+    """Requirements that it lacks: ``tag:x``, ``capability:x``, ``input_mode:x``, ``streaming:unknown`` …"""
+    matched: tuple[str, ...] = ()
+
+
+PlanMode = Literal["single", "filter", "all", "ordered_attempts", "first_success", "quorum"]
 
 
 @dataclass(frozen=True, slots=True)
 class RoutePlan:
-    """What a policy decides. ``state`` is handed back to it the next time."""
+    """What a policy decides.
 
-    mode: Literal["single", "filter", "all", "ordered_attempts", "first_success", "quorum"]
+    ``targets`` are aliases in order. ``single`` and ``filter`` send to the first, ``ordered_attempts`` to the next
+    one if the one before could not take it, ``first_success`` to all until one succeeds, ``all`` and ``quorum`` to
+    all. ``state`` is kept by the host, for each group and policy, and handed back the next time.
+    """
+
+    mode: PlanMode
     targets: tuple[str, ...]
     decisions: tuple[Decision, ...]
     required: int | None = None
+    """Of ``quorum``: how many must succeed."""
     state: dict[str, Any] = field(default_factory=dict)
+
+
+# --- what a reducer gets and gives
 
 
 @dataclass(frozen=True, slots=True)
 class AgentResult:
-    """One member's result in a collective, as a reducer gets it."""
+    """One member's result in a collective. ``text``, ``data`` and ``files`` are what came from outside: untrusted."""
 
     agent: str
     rank: str
     status: str
+    """``gathered``, or why there is nothing: ``missing_task``, ``empty_output``, ``failed`` …"""
     text: str | None = None
     data: tuple[Any, ...] = ()
+    """JSON values of the data parts."""
+    files: tuple[str, ...] = ()
+    """Names of the artifacts with bytes or URLs."""
     task_id: str | None = None
-    artifact_count: int = 0
     message_count: int = 0
+    artifact_count: int = 0
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Reduced:
-    """A reducer's answer. ``used`` names the agents whose results went into it."""
+    """A reducer's answer."""
 
     text: str
     data: Any = None
+    """The answer as JSON, where it is more than a text."""
     used: tuple[str, ...] = ()
+    """The agents whose results went into it."""
+    notes: tuple[str, ...] = ()
+    """What a reader should know: conflicts, ties, members that are missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReductionContext:
+    """What is reduced, for reducers that say so."""
+
+    group: str
+    context_id: str
+    expected: tuple[str, ...]
+    """Aliases in rank order."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """From the caller, e.g. ``template``; a reducer refuses what it does not know with a `ValidationError`."""

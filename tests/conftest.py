@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 
 pytest_plugins = ["support.agents", "support.cores", "support.misbehaving"]
@@ -10,3 +12,12 @@ pytest_plugins = ["support.agents", "support.cores", "support.misbehaving"]
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C mean Ctrl-C in the processes that tests start.
+
+    A shell starts what it puts into the background with SIGINT ignored, and that is inherited by all below it.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -12,7 +12,7 @@ import anyio
 from missive_host import __version__
 from missive_host.a2a.binding import Binding, Headers
 from missive_host.a2a.negotiate import spoken_version
-from missive_host.a2a.shapes import SETTLED, Json, payload, state
+from missive_host.a2a.shapes import INTERRUPTED, SETTLED, Json, payload, state
 from missive_host.errors import MissiveError, ProtocolError, TransportError
 
 if TYPE_CHECKING:
@@ -91,11 +91,13 @@ class AgentClient:
         headers: Headers,
         streaming: bool,
         retries: Retries,
+        reply_seconds: float,
     ) -> None:
         self.alias = alias
         self.interface = interface
         self.streaming = streaming
         self.retries = retries
+        self._reply_seconds = reply_seconds
         self._binding = binding
         self._headers = headers
 
@@ -107,14 +109,14 @@ class AgentClient:
         request: Json = {"id": task_id}
         if history_length is not None:
             request["historyLength"] = history_length
-        return await self._retrying(lambda: self._binding.call("get", request, self._headers), idempotent=True)
+        return await self._retrying(lambda: self._ask("get", request), idempotent=True)
 
     async def list_tasks(self, request: Json) -> Json:
-        return await self._retrying(lambda: self._binding.call("list", request, self._headers), idempotent=True)
+        return await self._retrying(lambda: self._ask("list", request), idempotent=True)
 
     async def cancel_task(self, task_id: str) -> Json:
         request = {"id": task_id}
-        return await self._retrying(lambda: self._binding.call("cancel", request, self._headers), idempotent=False)
+        return await self._retrying(lambda: self._ask("cancel", request), idempotent=False)
 
     async def stream(self, body: Json, on_event: Callable[[Json], Awaitable[None]]) -> int:
         """Send a message and hand over each event; return how often the stream had to be taken up again.
@@ -122,11 +124,21 @@ class AgentClient:
         It ends with a message, or when the task has ended or waits for us. A stream that breaks off, or ends
         without either, is resumed by subscribing to its task, and if the agent cannot do that, by polling it.
         """
-        return await _Following(self, on_event).run("stream", body)
+        following = _Following(self, on_event, answering="taskId" in body["message"])
+        return await following.run("stream", body)
 
     async def subscribe(self, task_id: str, on_event: Callable[[Json], Awaitable[None]]) -> int:
         """Follow a task that runs already; as `stream`."""
-        return await _Following(self, on_event, task_id).run("subscribe", {"id": task_id})
+        return await _Following(self, on_event, task_id=task_id).run("subscribe", {"id": task_id})
+
+    async def _ask(self, operation: str, request: Json) -> Json:
+        """Do a call that no agent has a reason to take long for; `send` may wait for a task to end."""
+        with anyio.move_on_after(self._reply_seconds):
+            return await self._binding.call(operation, request, self._headers)
+        raise TransportError(
+            f"agent '{self.alias}' gave no answer within {self._reply_seconds:g} s",
+            help="it may be overloaded; the limit is `timeout` under [qos] in the config",
+        )
 
     async def _retrying(self, attempt: Callable[[], Awaitable[T]], *, idempotent: bool) -> T:
         number = 0
@@ -147,15 +159,33 @@ def _worth_another_try(error: TransportError, *, idempotent: bool) -> bool:
     return idempotent or not error.sent
 
 
+def _cannot_subscribe(error: MissiveError) -> bool:
+    """Whether an agent says that it has no SubscribeToTask, or not for this task."""
+    info = error.a2a
+    return info is not None and (
+        info.name in ("UnsupportedOperationError", "MethodNotFoundError", "UNIMPLEMENTED")
+        or (info.name is None and info.http_status in (404, 405, 501))
+    )
+
+
 class _Following:
     """The events of one task, over as many connections as it takes."""
 
     def __init__(
-        self, client: AgentClient, on_event: Callable[[Json], Awaitable[None]], task_id: str | None = None
+        self,
+        client: AgentClient,
+        on_event: Callable[[Json], Awaitable[None]],
+        *,
+        task_id: str | None = None,
+        answering: bool = False,
     ) -> None:
         self._client = client
         self._on_event = on_event
         self._task_id = task_id
+        self._answering = answering
+        """We answer a task that waits. If the first event is the task, still waiting, that is how it was before."""
+        self._waits = False
+        self._started = False
         self._done = False
         self._fruitless = 0
         self._resumed = 0
@@ -166,16 +196,21 @@ class _Following:
         while True:
             try:
                 await self._read(operation, request)
-            except TransportError as error:
-                if self._task_id is None:
-                    if attempt >= self._client.retries.attempts or not _worth_another_try(error, idempotent=False):
+            except (TransportError, ProtocolError) as error:
+                if isinstance(error, ProtocolError) or (operation == "subscribe" and _cannot_subscribe(error)):
+                    if self._task_id is None or not await self._ended_anyway(error):
                         raise
-                    await self._client.retries.pause(attempt, error)
-                    attempt += 1
-                    continue
-            except ProtocolError as error:
-                if self._task_id is None or not await self._ended_anyway(error):
-                    raise
+                elif not self._started:
+                    again = _worth_another_try(error, idempotent=operation == "subscribe")
+                    if again and attempt < self._client.retries.attempts:
+                        await self._client.retries.pause(attempt, error)
+                        attempt += 1
+                        continue
+                    # Agents of 0.3 break the connection if the task has ended already.
+                    if operation != "subscribe" or not await self._ended_anyway(error):
+                        raise
+            else:
+                self._done = self._done or self._waits
             if self._done:
                 return self._resumed
             if self._task_id is None:
@@ -201,22 +236,25 @@ class _Following:
 
     async def _take(self, event: Json) -> None:
         name, value = payload(event)
+        answering, self._answering, self._started, self._waits = self._answering, False, True, False
         if name == "message":
             self._done = True
         elif name == "task":
+            now = state(value.get("status"))
+            self._waits = answering and now in INTERRUPTED
+            self._done = now in SETTLED and not self._waits
             if value == self._seen:  # subscribing again begins with the task as it was: no progress
                 return
             self._seen = value
             self._task_id = value["id"]
-            self._done = state(value.get("status")) in SETTLED
-        elif name:
-            self._task_id = value.get("taskId") or self._task_id
+        else:
+            self._task_id = value["taskId"]
             if name == "statusUpdate":
-                self._done = state(value.get("status")) in SETTLED
+                self._done = state(value["status"]) in SETTLED
         self._fruitless = 0
         await self._on_event(event)
 
-    async def _ended_anyway(self, error: ProtocolError) -> bool:
+    async def _ended_anyway(self, error: MissiveError) -> bool:
         """After an A2A error on a stream: see what became of the task. False: the error stands."""
         task_id = self._task_id
         assert task_id is not None
@@ -230,7 +268,7 @@ class _Following:
         if state(task.get("status")) in SETTLED:
             await self._take({"task": task})
             return True
-        if name in ("UnsupportedOperationError", "MethodNotFoundError"):
+        if _cannot_subscribe(error):
             self._fruitless = RESUME_ATTEMPTS  # it cannot subscribe: poll
             return True
         return False
@@ -241,10 +279,17 @@ class _Following:
         while not self._done:
             try:
                 task = await self._client.get_task(self._task_id)
-            except TransportError:
+            except TransportError as error:
                 failures += 1
                 if failures > RESUME_ATTEMPTS:
-                    raise
+                    alias = self._client.alias
+                    raise TransportError(
+                        f"task {self._task_id} could not be followed to its end: {error.message}",
+                        help=f"it may go on: try `missive task subscribe {self._task_id} --agent {alias}` later",
+                        sent=error.sent,
+                        a2a=error.a2a,
+                        sources=error.sources,
+                    ) from None
             else:
                 failures = 0
                 if task != self._seen:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from missive_host.a2a.shapes import Json
-from missive_host.errors import ProtocolError
+from missive_host.a2a.plain import is_plain
+from missive_host.a2a.shapes import Json, lacking
+from missive_host.errors import ProtocolError, ValidationError
 
 JSONRPC_METHODS_1_0 = {
     "send": "SendMessage",
@@ -45,11 +46,25 @@ _ANSWERS = {
 
 
 def request_message(operation: str, request: Json) -> Any:
-    """Return the protobuf message of a request."""
+    """Return the protobuf message of a request. Raises `ValidationError` for what protobuf cannot hold."""
     from a2a.types import a2a_pb2
-    from google.protobuf.json_format import ParseDict
+    from google.protobuf.json_format import ParseDict, ParseError
 
-    return ParseDict(request, getattr(a2a_pb2, _REQUESTS[operation])())
+    try:
+        return ParseDict(request, getattr(a2a_pb2, _REQUESTS[operation])())
+    except ParseError as error:
+        raise ValidationError(
+            "the request cannot be written as a protobuf message",
+            help="data parts and metadata may be nested 90 levels deep at the most",
+            sources=(str(error),),
+        ) from None
+
+
+def legacy_request_message(operation: str, request: Json) -> Any:
+    """As `request_message`, for an agent of 0.3, which would not wait for a task to end without being told to."""
+    if operation in ("send", "stream"):
+        request = {"configuration": {}, **request}  # its conversion says `blocking`
+    return request_message(operation, request)
 
 
 def as_json(message: Any) -> Json:
@@ -58,6 +73,14 @@ def as_json(message: Any) -> Json:
 
     result: Json = MessageToDict(message)
     return result
+
+
+def complete(operation: str, answer: Json) -> Json:
+    """Return an answer that has all that A2A requires. Raises `ValueError`."""
+    fault = lacking(operation, answer)
+    if fault is not None:
+        raise ValueError(fault)
+    return answer
 
 
 class Codec(Protocol):
@@ -91,14 +114,6 @@ class Codec10:
 
     version = "1.0"
 
-    def __init__(self) -> None:
-        from a2a.types import a2a_pb2
-        from google.protobuf.json_format import MessageToDict, ParseDict
-
-        self._answers = {operation: getattr(a2a_pb2, name) for operation, name in _ANSWERS.items()}
-        self._parse = ParseDict
-        self._dump = MessageToDict
-
     def method(self, operation: str, where: str) -> str:  # noqa: ARG002 - 1.0 has them all
         return JSONRPC_METHODS_1_0[operation]
 
@@ -118,15 +133,23 @@ class Codec10:
     def decode(self, operation: str, answer: Any, *, rest: bool) -> Json:  # noqa: ARG002
         if not isinstance(answer, dict):
             raise TypeError(f"expected an object, got {type(answer).__name__}")
-        message = self._answers[operation]()
-        try:
-            self._parse(answer, message, ignore_unknown_fields=True)
-        except Exception as error:  # noqa: BLE001 - protobuf raises ParseError, and TypeError or AttributeError for odd shapes
-            raise ValueError(str(error)) from None
-        if operation in ("send", "stream", "subscribe") and message.WhichOneof("payload") is None:
-            raise ValueError("it holds neither a task nor a message nor an update")
-        result: Json = self._dump(message)
-        return result
+        if operation in ("send", "stream") and is_plain(answer):
+            return answer
+        return complete(operation, _canonical(operation, answer))
+
+
+def _canonical(operation: str, answer: Json) -> Json:
+    """Return an answer as A2A's protobuf types read it. Raises `ValueError`."""
+    from a2a.types import a2a_pb2
+    from google.protobuf.json_format import MessageToDict, ParseDict
+
+    message = getattr(a2a_pb2, _ANSWERS[operation])()
+    try:
+        ParseDict(answer, message, ignore_unknown_fields=True)
+    except Exception as error:  # noqa: BLE001 - protobuf raises ParseError, and TypeError or AttributeError for odd shapes
+        raise ValueError(str(error)) from None
+    result: Json = MessageToDict(message)
+    return result
 
 
 class Codec03:
@@ -154,7 +177,7 @@ class Codec03:
     def encode(self, operation: str, request: Json, *, rest: bool) -> Json:
         from a2a.compat.v0_3 import conversions
 
-        message = request_message(operation, request)
+        message = legacy_request_message(operation, request)
         if rest and operation not in ("send", "stream"):
             return {}
         convert: Any = {
@@ -181,7 +204,9 @@ class Codec03:
 
     def decode(self, operation: str, answer: Any, *, rest: bool) -> Json:
         try:
-            return self._decode_rest(operation, answer) if rest else self._decode(operation, answer)
+            return complete(
+                operation, self._decode_rest(operation, answer) if rest else self._decode(operation, answer)
+            )
         except (ValueError, TypeError):
             raise
         except Exception as error:  # noqa: BLE001 - pydantic, protobuf and the conversions each have their own

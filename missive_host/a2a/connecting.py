@@ -1,4 +1,4 @@
-"""Opening a connection: TCP with anyio's happy eyeballs, a proxy's CONNECT, TLS.
+"""Opening a connection: TCP, a proxy's CONNECT, TLS.
 
 Everything here happens before a request is sent, so each failure is a `TransportError` with ``sent=False``.
 """
@@ -12,16 +12,14 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import anyio
-from anyio.abc import SocketAttribute
 from anyio.streams.tls import TLSAttribute, TLSStream
 
 from missive_host.a2a.connection import Connection, Exchange, reasons
 from missive_host.a2a.http_head import bracketed
+from missive_host.a2a.tcp import TcpStream, dial
 from missive_host.errors import TransportError
 
 if TYPE_CHECKING:
-    from anyio.abc import SocketStream
-
     from missive_host.a2a.proxy import Proxy, Route
     from missive_host.a2a.tls import Tls
 
@@ -34,13 +32,12 @@ async def connect(route: Route, tls: Tls, timeout: float) -> Connection:  # noqa
     """Open a connection within `timeout` seconds. Raises `TransportError` (``sent=False``), `ConfigError`."""
     try:
         with anyio.fail_after(timeout):
-            stream = await _tcp(route)
+            stream, sock = await _tcp(route)
             try:
-                sock = stream.extra_attributes[SocketAttribute.raw_socket]()
                 tune(sock)
                 return await _layers(stream, sock.fileno(), route, tls)
             except BaseException:
-                await anyio.aclose_forcefully(stream)
+                await stream.aclose()
                 raise
     except TimeoutError as error:
         raise TransportError(
@@ -50,10 +47,10 @@ async def connect(route: Route, tls: Tls, timeout: float) -> Connection:  # noqa
         ) from error
 
 
-async def _tcp(route: Route) -> SocketStream:
+async def _tcp(route: Route) -> tuple[TcpStream, socket.socket]:
     host, port = (route.host, route.port) if route.proxy is None else (route.proxy.host, route.proxy.port)
     try:
-        return await anyio.connect_tcp(host, port)
+        return await dial(host, port)
     except (OSError, UnicodeError) as error:
         raise _refused(route, error) from error
 
@@ -71,7 +68,7 @@ def tune(sock: socket.socket) -> None:
                 sock.setsockopt(level, option, value)
 
 
-async def _layers(stream: SocketStream, fd: int, route: Route, tls: Tls) -> Connection:
+async def _layers(stream: TcpStream, fd: int, route: Route, tls: Tls) -> Connection:
     if route.scheme == "http":
         return Connection(stream, stream, fd, route, route.name)
     if route.proxy is not None:

@@ -1,6 +1,6 @@
 """One connection, and one exchange of request and response on it (RFC 9112).
 
-The bytes are parsed by llhttp (through httptools), sockets and TLS are anyio's; what is ours is the glue: when a
+The bytes are parsed by llhttp (through httptools), TLS is anyio's; what is ours is the glue: when a
 response ends, whether the connection can carry another one, and what exactly went wrong if it broke.
 """
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from anyio.abc import ByteStream
 
     from missive_host.a2a.proxy import Route
+    from missive_host.a2a.tcp import TcpStream
 
 MAX_HEAD = 64 * 1024
 """Bytes that may pass without any of the body: bounds the head, interim responses, trailers, chunk extensions."""
@@ -41,12 +42,12 @@ class Connection:
     ``name`` is how messages call the other end. ``idle_since`` (seconds, monotonic) is the pool's.
     """
 
-    __slots__ = ("_fd", "_poll", "_ssl", "_transport", "idle_since", "name", "route", "stream")
+    __slots__ = ("_fd", "_poll", "_ssl", "_tcp", "idle_since", "name", "route", "stream")
 
     def __init__(
         self,
         stream: ByteStream,
-        transport: ByteStream,
+        tcp: TcpStream,
         fd: int,
         route: Route,
         name: str,
@@ -56,7 +57,7 @@ class Connection:
         self.route = route
         self.name = name
         self.idle_since = 0.0
-        self._transport = transport
+        self._tcp = tcp
         self._ssl = ssl_object
         self._fd = fd
         self._poll: select.poll | None = None
@@ -66,6 +67,8 @@ class Connection:
 
     def usable(self) -> bool:
         """Whether an idle connection is still open and silent. Anything to be read now, data or end, spoils it."""
+        if not self._tcp.silent:
+            return False
         if self._poll is not None:
             if self._poll.poll(0):
                 return False
@@ -75,7 +78,7 @@ class Connection:
 
     async def aclose(self) -> None:
         """Close at once, also while being cancelled. No TLS farewell: nobody waits for it."""
-        await anyio.aclose_forcefully(self._transport)
+        await self._tcp.aclose()
 
 
 def _silent(ssl_object: ssl.SSLObject) -> bool:

@@ -56,7 +56,10 @@ def a2a_error(name: str, message: str, *, where: str, code: int | None = None, d
 def jsonrpc_error(error: Any, *, where: str) -> ProtocolError:
     """Map the ``error`` member of a JSON-RPC response."""
     if not isinstance(error, dict):
-        return ProtocolError(f"{where} answered a JSON-RPC error that is no object")
+        return ProtocolError(
+            f"{where} answered a JSON-RPC error that is no object",
+            a2a=A2AErrorInfo(name="InvalidAgentResponseError"),
+        )
     code = error.get("code")
     code = code if isinstance(code, int) else None
     name = _reason(error.get("data")) or _BY_CODE.get(code or 0) or "InternalError"

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from asyncio import CancelledError, current_task
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from anyio.lowlevel import checkpoint_if_cancelled
+
 from missive_host.a2a.binding import Headers
-from missive_host.a2a.codec import Codec10, as_json, from_legacy, request_message
+from missive_host.a2a.codec import as_json, complete, from_legacy, legacy_request_message, request_message
 from missive_host.a2a.faults import a2a_error, broken_answer
 from missive_host.a2a.shapes import Json
 from missive_host.errors import A2AErrorInfo, AuthError, MissiveError, TransportError, ValidationError
@@ -23,6 +27,10 @@ _METHODS = {
     "cancel": "CancelTask",
     "subscribe": "SubscribeToTask",
 }
+
+
+_NO_CONNECTION = ("failed to connect to all addresses", "errors resolving", "dns resolution failed")
+"""How gRPC begins to say that a call never left."""
 
 
 class GrpcChannels:
@@ -90,7 +98,6 @@ class GrpcBinding:
             from a2a.types import a2a_pb2_grpc
 
             self._stub = a2a_pb2_grpc.A2AServiceStub(channel)  # type: ignore[no-untyped-call]
-        self._check = Codec10()
 
     async def call(self, operation: str, request: Json, headers: Headers) -> Json:
         import grpc
@@ -100,19 +107,20 @@ class GrpcBinding:
             answer = await method(message, metadata=_metadata(headers))
         except grpc.aio.AioRpcError as error:
             raise map_rpc_error(error, self._where) from None
+        except CancelledError as error:
+            raise await _cancelled(error, self._where) from None
         return self._decode(operation, answer)
 
     def stream(self, operation: str, request: Json, headers: Headers) -> GrpcStream:
         method, message = self._prepare(operation, request)
-        return GrpcStream(method, message, _metadata(headers), self._where, self._decode_event)
+        return GrpcStream(method, message, _metadata(headers), self._where, partial(self._decode, operation))
 
     def _prepare(self, operation: str, request: Json) -> tuple[Any, Any]:
         if self._tenant:
             request = {"tenant": self._tenant, **request}
-        message = request_message(operation, request)
         if self._legacy:
-            return self._prepare_legacy(operation, message)
-        return getattr(self._stub, _METHODS[operation]), message
+            return self._prepare_legacy(operation, legacy_request_message(operation, request))
+        return getattr(self._stub, _METHODS[operation]), request_message(operation, request)
 
     def _prepare_legacy(self, operation: str, message: Any) -> tuple[Any, Any]:
         from a2a.compat.v0_3 import a2a_v0_3_pb2 as pb
@@ -140,19 +148,19 @@ class GrpcBinding:
         raise AssertionError(operation)
 
     def _decode(self, operation: str, answer: Any) -> Json:
+        try:
+            return complete(operation, self._canonical(operation, answer))
+        except Exception as error:  # noqa: BLE001 - the conversions of 0.3 raise what pydantic and enums raise
+            raise broken_answer(str(error), str(answer).encode(), None, where=self._where) from None
+
+    def _canonical(self, operation: str, answer: Any) -> Json:
+        if not self._legacy:
+            return as_json(answer)
         if operation in ("send", "stream", "subscribe"):
-            return self._decode_event(answer)
-        if self._legacy:
-            from a2a.compat.v0_3 import conversions, proto_utils
+            return from_legacy(answer)
+        from a2a.compat.v0_3 import conversions, proto_utils
 
-            return as_json(conversions.to_core_task(proto_utils.FromProto.task(answer)))
-        return as_json(answer)
-
-    def _decode_event(self, answer: Any) -> Json:
-        if answer.WhichOneof("payload") is None:
-            reason = "it holds neither a task nor a message nor an update"
-            raise broken_answer(reason, str(answer).encode(), None, where=self._where)
-        return from_legacy(answer) if self._legacy else as_json(answer)
+        return as_json(conversions.to_core_task(proto_utils.FromProto.task(answer)))
 
 
 class GrpcStream(AbstractAsyncContextManager["GrpcStream"]):
@@ -180,10 +188,25 @@ class GrpcStream(AbstractAsyncContextManager["GrpcStream"]):
             message = await self._call.read()
         except grpc.aio.AioRpcError as error:
             raise map_rpc_error(error, self._where) from None
+        except CancelledError as error:
+            raise await _cancelled(error, self._where) from None
         if message is grpc.aio.EOF:
             return None
         result: Json = self._decode(message)
         return result
+
+
+async def _cancelled(error: CancelledError, where: str) -> BaseException:
+    """Return what a cancelled call is to raise.
+
+    gRPC replaces the cancellation that reached it by one of its own. A cancel scope would not know that one and let
+    it through, so that a deadline would end the process; here it gets its own again.
+    """
+    await checkpoint_if_cancelled()
+    task = current_task()
+    if task is not None and task.cancelling():
+        return error
+    return TransportError(f"the call to {where} was cut off, because its channel was closed")
 
 
 def _metadata(headers: Headers) -> tuple[tuple[str, str], ...]:
@@ -212,14 +235,17 @@ def map_rpc_error(error: Any, where: str) -> MissiveError:
             a2a=info,
         )
     if code == grpc.StatusCode.UNAVAILABLE:
-        never_sent = "connect" in details.lower() or "resolution" in details.lower()
-        return TransportError(sentence, help="is the agent running?", a2a=info, sent=not never_sent)
+        # gRPC's own word for a connection that could not be made, or broke; nothing that the agent said, so without
+        # `a2a`. "Connection reset by peer" is one that broke: the agent may have the request.
+        never_sent = details.lower().startswith(_NO_CONNECTION)
+        return TransportError(sentence, help="is the agent running?", sent=not never_sent)
     if code == grpc.StatusCode.RESOURCE_EXHAUSTED:
         return TransportError(sentence, help="the agent is busy, or the message too large for it", a2a=info, sent=False)
     return TransportError(sentence, a2a=info)
 
 
 def _error_info(error: Any) -> str | None:
+    from google.protobuf.message import DecodeError
     from google.rpc import error_details_pb2, status_pb2
 
     from missive_host.a2a.faults import name_of_reason
@@ -227,7 +253,10 @@ def _error_info(error: Any) -> str | None:
     for key, value in error.trailing_metadata() or ():
         if key != "grpc-status-details-bin":
             continue
-        status = status_pb2.Status.FromString(value)
+        try:
+            status = status_pb2.Status.FromString(value)
+        except DecodeError:
+            return None
         for detail in status.details:
             if detail.Is(error_details_pb2.ErrorInfo.DESCRIPTOR):
                 info = error_details_pb2.ErrorInfo()

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 MAX_BODY = 64 * 1024 * 1024
 MAX_REDIRECTS = 5
+_SAFE = frozenset({"GET", "HEAD"})
 STALE_SECONDS = 2.0
 """A reused connection that dies this soon, without a byte of an answer, was closed by the server while it was idle.
 One that dies later more likely died with the agent at work, and is not tried again behind the caller's back."""
@@ -238,7 +239,8 @@ class HttpClient:
                 await exchange.start(head, body)
             except TransportError:
                 await connection.aclose()
-                if exchange.started or time.monotonic() - began > STALE_SECONDS:
+                # What is not safe to repeat (RFC 9110 section 9.2.1) may have arrived: the caller decides.
+                if method not in _SAFE or exchange.started or time.monotonic() - began > STALE_SECONDS:
                     raise
                 sent = True
             except BaseException:

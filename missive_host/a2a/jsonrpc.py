@@ -53,6 +53,6 @@ class JsonRpcBinding(HttpBinding):
     def _result(self, operation: str, answer: Any, body: bytes) -> Json:
         if not isinstance(answer, dict) or ("result" not in answer and "error" not in answer):
             raise broken_answer("it is no JSON-RPC response", body, None, where=self._where)
-        if answer.get("error") is not None:
+        if answer.get("error") is not None or "result" not in answer:
             raise jsonrpc_error(answer["error"], where=self._where)
         return self._decoded(operation, answer["result"], body, rest=False)

@@ -21,6 +21,14 @@ class FileAccess(msgspec.Struct, frozen=True):
     base: Path
     confined: bool = True
 
+    @classmethod
+    def below(cls, folder: str) -> FileAccess:
+        """Return the access to the files below a folder. Raises `ValidationError` if there is none."""
+        path = Path(folder)
+        if not path.is_dir():
+            raise ValidationError(f"--file-root: {folder} is not a folder", help="name a folder that exists")
+        return cls(base=path.resolve())
+
 
 class Request(msgspec.Struct, frozen=True):
     """A SendMessageRequest (A2A spec 3.1.1) ready to go, and what to tell of it."""
@@ -76,7 +84,7 @@ def build_request(
     if max(size, local) > max_bytes:
         raise ValidationError(
             f"the request is {max(size, local)} bytes, more than the {max_bytes} that are allowed",
-            help="send files by reference (--file), or raise qos.max_request_bytes in the config",
+            help="send less, or raise qos.max_request_bytes in the config (a file counts, by reference too)",
         )
     view = RequestView(
         message_id=message_id,
@@ -131,7 +139,7 @@ def _parts(command: Send | Stream, files: FileAccess | None, max_bytes: int) -> 
         if path.stat().st_size > max_bytes:
             raise ValidationError(
                 f"{name} is {path.stat().st_size} bytes, more than the {max_bytes} that a request may have",
-                help="send it by reference (--file), or raise qos.max_request_bytes in the config",
+                help="raise qos.max_request_bytes in the config, or give the agent a URL to fetch it from",
             )
         try:
             data = path.read_bytes()
@@ -150,7 +158,7 @@ def _file(name: str, access: FileAccess | None, field: str) -> Path:
     if access is None:
         raise ValidationError(
             f"field `{field}`: this door may not read files",
-            help="send the content in the frame, or give the adapter a file root in its config",
+            help="send the content in the frame, or start the adapter with --file-root DIR",
         )
     try:
         path = (access.base / name).resolve(strict=True)

@@ -52,6 +52,37 @@ def payload(response: Json) -> tuple[str, Json]:
     return "", {}
 
 
+def lacking(operation: str, answer: Json) -> str | None:
+    """Return what an answer to `operation` lacks of the members that A2A requires and nothing can be done without.
+
+    ``answer`` is canonical, where an empty text is left out: ids that are there are not empty.
+    """
+    if operation in ("get", "cancel"):
+        return _task_lacks(answer)
+    if operation == "list":
+        return next((fault for task in answer.get("tasks", ()) if (fault := _task_lacks(task))), None)
+    name, value = payload(answer)
+    if name == "task":
+        return _task_lacks(value)
+    if name == "message":
+        return None if "messageId" in value else "the message has no messageId"
+    if not name:
+        return "it holds neither a task nor a message nor an update"
+    if "taskId" not in value:
+        return "the update has no taskId"
+    if name == "statusUpdate":
+        return None if "status" in value else "the status update has no status"
+    return None if "artifactId" in value.get("artifact", ()) else "the artifact has no artifactId"
+
+
+def _task_lacks(task: Json) -> str | None:
+    if "id" not in task:
+        return "the task has no id"
+    if all("artifactId" in artifact for artifact in task.get("artifacts", ())):
+        return None
+    return "an artifact of the task has no artifactId"
+
+
 def text_of(parts: list[Json] | None) -> str | None:
     """Return the text parts, joined by newlines; None if there are none."""
     texts = [part["text"] for part in parts or () if "text" in part]

@@ -64,7 +64,7 @@ class _AdapterCommand(Command):
             spec.name,
             help=text,
             examples=spec.examples or (f"missive adapter {spec.name}",),
-            params=[_parameter(option) for option in spec.options],
+            params=[*(_parameter(option) for option in spec.options), _file_root()],
             callback=self._run,
         )
         self._spec = spec
@@ -72,7 +72,7 @@ class _AdapterCommand(Command):
 
     def _run(self, **values: Any) -> int:
         app: App = click.get_current_context().obj
-        return run_adapter(app, self._spec, self._plugins, self.given(values))
+        return run_adapter(app, self._spec, self._plugins, self.given(values), file_root=values["file_root"])
 
     def given(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return what was typed, by the option's own name."""
@@ -83,9 +83,15 @@ class _AdapterCommand(Command):
         }
 
 
-def run_adapter(app: App, spec: AdapterSpec, plugins: Plugins, given: Mapping[str, Any]) -> int:
-    """Run an adapter with the options that were given, and return its exit status. Raises `MissiveError`."""
+def run_adapter(
+    app: App, spec: AdapterSpec, plugins: Plugins, given: Mapping[str, Any], *, file_root: str | None = None
+) -> int:
+    """Run an adapter with the options that were given, and return its exit status. Raises `MissiveError`.
+
+    `file_root` is the folder whose files a message may carry; without it none.
+    """
     from missive_host.adapter_options import convert_options
+    from missive_host.core import FileAccess
 
     options = convert_options(spec, given, label=lambda name: "--" + name.replace("_", "-"))
     factory = plugins.factory(spec)
@@ -95,9 +101,15 @@ def run_adapter(app: App, spec: AdapterSpec, plugins: Plugins, given: Mapping[st
 
     from missive_host.cli.logs import configure
     from missive_host.runner import run_adapter as run
+    from missive_host.security.secrets import Secret
 
-    configure(app.flags)  # again: with anyio came asyncio, and with it logging
-    return anyio.run(partial(run, app.settings(), app.call_options(), spec.name, factory, options))
+    core = app.core(files=FileAccess.below(file_root) if file_root is not None else None)
+    for value in options.values():
+        for item in value if isinstance(value, tuple | list) else (value,):
+            if isinstance(item, Secret):
+                core.redactor.add(item)
+    configure(app.flags, core.redactor.text)  # again: with anyio came asyncio, and with it logging
+    return anyio.run(partial(run, core, spec.name, factory, options))
 
 
 def _plugins(app: App) -> Plugins:
@@ -108,6 +120,15 @@ def _plugins(app: App) -> Plugins:
     for notice in notices:
         app.screen.note(notice, "yellow")
     return plugins
+
+
+def _file_root() -> click.Option:
+    return click.Option(
+        ["file_root", "--file-root"],
+        metavar="DIR",
+        type=click.Path(),
+        help="Let messages carry files from below this folder (`files`, `file_bytes`); without it none.",
+    )
 
 
 def _parameter_name(option: Option) -> str:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from missive_host.cli.screen import Screen
     from missive_host.commands import Command as CommandStruct
     from missive_host.config import Settings
-    from missive_host.core import Core
+    from missive_host.core import Core, FileAccess
     from missive_host.errors import ErrorReport
     from missive_host.outputs import Output
     from missive_host.security.options import CallOptions
@@ -52,22 +52,12 @@ class App:
 
         return call_options(self.flags, self.settings())
 
-    def core(self, *, files: bool = False) -> Core:
-        """Return the core; it is closed when the command line is done.
-
-        With `files` a message may carry files: any that the user may read, relative to the working folder.
-        """
+    def core(self, *, files: FileAccess | None = None) -> Core:
+        """Return the core; it is closed when the command line is done. `files`: those that a message may carry."""
         if self._core is None:
             from missive_host.core import Core
 
-            access = None
-            if files:
-                from pathlib import Path
-
-                from missive_host.a2a.parts import FileAccess
-
-                access = FileAccess(Path.cwd(), confined=False)
-            self._core = Core(self.settings(), self.call_options(), files=access)
+            self._core = Core(self.settings(), self.call_options(), files=files)
             self._redactor = self._core.redactor
             if self.mode == "human" and self.screen.err_tty:
                 from missive_host.cli.progress import Progress

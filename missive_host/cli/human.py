@@ -281,7 +281,7 @@ def _agent_capabilities(data: o.AgentCapabilitiesResult, screen: Screen) -> None
 # --- contexts
 
 
-def _context(context: o.ContextView, screen: Screen) -> None:
+def _context(context: o.ContextView, screen: Screen, counts: o.Counts | None = None) -> None:
     screen.fields(
         (
             ("context", context.context_id),
@@ -294,6 +294,10 @@ def _context(context: o.ContextView, screen: Screen) -> None:
             ("with", context.remote_contexts),
             ("updated", ago(context.updated_at, screen)),
             ("closed", ago(context.closed_at, screen)),
+            ("tasks", counts.task_count or None if counts else None),
+            ("messages", counts.message_count or None if counts else None),
+            ("artifacts", counts.artifact_count or None if counts else None),
+            ("events", counts.event_count or None if counts else None),
         )
     )
 
@@ -326,16 +330,7 @@ def _context_list(data: o.ContextListResult, screen: Screen) -> None:
 
 
 def _context_show(data: o.ContextShowResult, screen: Screen) -> None:
-    _context(data.context, screen)
-    counts = data.counts
-    screen.fields(
-        (
-            ("tasks", counts.task_count or None),
-            ("messages", counts.message_count or None),
-            ("artifacts", counts.artifact_count or None),
-            ("events", counts.event_count or None),
-        )
-    )
+    _context(data.context, screen, data.counts)
 
 
 def _context_export(data: o.ContextExportResult, screen: Screen) -> None:

@@ -22,11 +22,14 @@ def run_async(app: App, command: Command) -> None:
     The first SIGINT or SIGTERM cancels it and lets it close its connections, and then
     `InterruptedBySignalError` is raised; a second one kills the process.
     """
+    from pathlib import Path
+
     import anyio
 
     from missive_host.cli.logs import configure
+    from missive_host.core import FileAccess
 
-    core = app.core(files=True)
+    core = app.core(files=FileAccess(Path.cwd(), confined=False))  # any that the user may read
     configure(app.flags, core.redactor.text)  # again: with anyio came asyncio, and with it logging
     run = _Run(app, core, command)
     anyio.run(run.main)

@@ -128,7 +128,7 @@ class Verb(Command):
         examples: Sequence[str],
         help_text: str | None,
     ) -> None:
-        text = help_text or struct.__doc__ or ""
+        text = _with_flags(help_text or struct.__doc__ or "", struct, arguments, options)
         first = text.strip().splitlines()[0] if text.strip() else ""
         super().__init__(name, help=text, short_help=first, examples=examples, callback=self._handle)
         self._struct = struct
@@ -335,6 +335,7 @@ def _shapes(
             continue
         field = said if isinstance(said, Field) else Field(flags=said)
         description, inner = _described(hints[name])
+        description = _with_flags(description, struct, arguments, options)
         repeated = typing.get_origin(inner) is tuple
         if repeated:
             _, inner = _described(typing.get_args(inner)[0])
@@ -360,6 +361,23 @@ def _shapes(
             free_values=free,
         )
     return shapes
+
+
+def _with_flags(text: str, struct: type[CommandStruct], arguments: tuple[str, ...], options: Options) -> str:
+    """Return a description with ```--flag``` where it names a field of the struct that is an option here."""
+    if "`" not in text:
+        return text
+    import re
+
+    def flag(match: re.Match[str]) -> str:
+        name = match[1]
+        if name not in struct.__struct_fields__ or name in arguments:
+            return match[0]
+        said = options.get(name)
+        flags = (said.flags if isinstance(said, Field) else said) or "--" + name.replace("_", "-")
+        return f"`{flags if isinstance(flags, str) else max(flags, key=len)}`"
+
+    return re.sub(r"`([a-z_]+)`", flag, text)
 
 
 def _described(hint: Any) -> tuple[str, Any]:

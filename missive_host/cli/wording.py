@@ -91,7 +91,7 @@ def next_steps(agent: str, task_id: str, state: str, artifacts: int) -> list[str
     if state == "input_required":
         return [f'it waits for an answer: missive send {agent} --task {task_id} "…"']
     if state == "auth_required":
-        return [f"it waits for an authorisation; then: missive task wait {task_id} --agent {agent}"]
+        return [f'it waits for an authorisation; give it, then: missive send {agent} --task {task_id} "…"']
     steps = []
     if state not in FINISHED:
         steps.append(f"wait for it: missive task wait {task_id} --agent {agent}")

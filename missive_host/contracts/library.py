@@ -87,7 +87,9 @@ def find(name: str, known: tuple[Contract, ...]) -> Contract:
         if name in (contract.name, contract.version):
             return contract
     names = [contract.name for contract in known]
-    raise ValidationError(f"there is no contract '{name[:64]}'{nearest(name[:64], names)}", help="one of: " + ", ".join(names))
+    raise ValidationError(
+        f"there is no contract '{name[:64]}'{nearest(name[:64], names)}", help="one of: " + ", ".join(names)
+    )
 
 
 def load_schema(contract: Contract) -> dict[str, Any]:
@@ -96,6 +98,6 @@ def load_schema(contract: Contract) -> dict[str, Any]:
         schema: dict[str, Any] = json.loads(contract.file.read_text("utf-8"))
     except OSError as error:
         raise IoError(f"while reading {contract.file}: {error.strerror}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise IoError(f"while reading {contract.file}: {error}") from None
     return schema

@@ -13,9 +13,6 @@ from missive_host.commands import TaskState
 
 Schema = dict[str, Any]
 
-END = r"$(?!\n)"
-"""The end of a text for every reader: in Python and some others ``$`` alone also matches before a last line feed."""
-
 TASK_STATES: tuple[str, ...] = get_args(TaskState)
 
 OUTPUT_WORDS: dict[tuple[str, str], tuple[str, ...]] = {
@@ -28,6 +25,10 @@ OUTPUT_WORDS: dict[tuple[str, str], tuple[str, ...]] = {
 """Result fields with fixed words: A2A's task states (spec 4.1.3). (struct, field) -> words."""
 
 
+ABSENT: Schema = {"not": {}}
+"""The schema of a field that must not be there. (``false`` says the same, but some validators then lose the path.)"""
+
+
 def loose_word(words: Iterable[str]) -> Schema:
     """Return the schema of a word as `normal_state` reads it.
 
@@ -35,12 +36,12 @@ def loose_word(words: Iterable[str]) -> Schema:
     """
     words = list(words)
     spelt = [*words, "canceled"] if "cancelled" in words else words
-    pattern = "^(" + _any_case("task_state_") + ")?(" + "|".join(_any_case(word) for word in spelt) + ")" + END
+    pattern = "^(" + _any_case("task_state_") + ")?(" + "|".join(_any_case(word) for word in spelt) + ")$"
     return {"type": "string", "anyOf": [{"enum": words}, {"pattern": pattern}]}
 
 
 def _any_case(word: str) -> str:
-    return "".join("[_-]" if char == "_" else f"[{char.upper()}{char}]" for char in word)
+    return "".join("[_-]" if char == "_" else f"[{char.upper()}{char}]" if char.isalpha() else char for char in word)
 
 
 # --- configuration
@@ -50,47 +51,45 @@ _SECRET = ("env", "file", "keyring_service", "keyring_account")
 
 def _needs(*fields: str) -> Schema:
     """Return: these say where the secret is, all of them, and no others."""
-    return {"required": list(fields), "properties": {field: False for field in _SECRET if field not in fields}}
-
-
-def _given(*fields: str) -> Schema:
-    return {"anyOf": [{"required": [field]} for field in fields]}
+    return {"required": list(fields), "properties": {field: ABSENT for field in _SECRET if field not in fields}}
 
 
 def _source(kind: str, inferred: Schema) -> Schema:
     """Return: `kind` is said, or not said and `inferred`."""
     said = {"required": ["kind"], "properties": {"kind": {"const": kind}}}
-    return {"anyOf": [said, {"not": {"required": ["kind"]}, **inferred}]}
+    inferred = {**inferred, "properties": {**inferred.get("properties", {}), "kind": ABSENT}}
+    return {"anyOf": [said, inferred]}
 
 
-_KEYRING = _given("keyring_service", "keyring_account")
+_FILE: Schema = {"required": ["file"]}
+_KEYRING: Schema = {"anyOf": [{"required": ["keyring_service"]}, {"required": ["keyring_account"]}]}
 _RESERVED = {
     "not": {
         "description": "a header that missive sets itself",
-        "pattern": "^(" + "|".join((_any_case("a2a-version"), _any_case("a2a-extensions"))) + ")" + END,
+        "pattern": "^(" + "|".join((_any_case("a2a-version"), _any_case("a2a-extensions"))) + ")$",
     }
 }
 _ONE_SECRET: Schema = {
     "allOf": [
-        {"if": _source("file", _given("file")), "then": _needs("file")},
+        {"if": _source("file", _FILE), "then": _needs("file")},
         {
-            "if": _source("keyring", {"allOf": [_KEYRING, {"not": _given("file")}]}),
+            "if": _source("keyring", {**_KEYRING, "properties": {"file": ABSENT}}),
             "then": _needs("keyring_service", "keyring_account"),
         },
-        {"if": _source("env", {"allOf": [{"not": _KEYRING}, {"not": _given("file")}]}), "then": _needs("env")},
+        {"if": _source("env", {"properties": dict.fromkeys(_SECRET[1:], ABSENT)}), "then": _needs("env")},
     ],
     "properties": {"header": _RESERVED},
 }
 
 _OCTET = "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _PORT = "(6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|0[0-9]{4}|[1-5][0-9]{4}|[0-9]{1,4})"
-_SOCKET = rf"^({_OCTET}(\.{_OCTET}){{3}}|\[[0-9A-Fa-f:.]+\]):{_PORT}{END}"
+_SOCKET = rf"^({_OCTET}(\.{_OCTET}){{3}}|\[[0-9A-Fa-f:.]+\]):{_PORT}$"
 
 CONFIG_RULES: dict[str, Schema] = {
     "AuthHeader": _ONE_SECRET,
     "AuthRef": {
         "if": {"required": ["headers"], "properties": {"headers": {"minItems": 1}}},
-        "then": {"properties": dict.fromkeys(("kind", *_SECRET), False)},
+        "then": {"properties": dict.fromkeys(("kind", *_SECRET), ABSENT)},
         "else": _ONE_SECRET,
     },
     "Agent": {
@@ -100,18 +99,24 @@ CONFIG_RULES: dict[str, Schema] = {
         },
     },
     "Storage": {
-        "properties": {
-            "database_path": {"not": {"description": "a path with ..", "pattern": rf"(^|/)\.\.(/|{END})"}}
-        }
+        "properties": {"database_path": {"not": {"description": "a path with ..", "pattern": r"(^|/)\.\.(/|$)"}}}
     },
     "OutputBlock": {"properties": {"redact_secrets": {"const": True}}},
     "Protocol": {
         "properties": {"extensions": {"uniqueItems": True}, "service_parameters": {"propertyNames": _RESERVED}}
     },
-    "Gateway": {"properties": {"bind_address": {"title": "Socket", "description": "an IP address and a port, such as 127.0.0.1:7347 or [::1]:7347", "pattern": _SOCKET}}},
+    "Gateway": {
+        "properties": {
+            "bind_address": {
+                "title": "Socket",
+                "description": "an IP address and a port, such as 127.0.0.1:7347 or [::1]:7347",
+                "pattern": _SOCKET,
+            }
+        }
+    },
     "Plugins": {
         "if": {"required": ["enabled"]},
-        "then": {"properties": {"disabled": {"maxItems": 0}}},
+        "then": {"properties": {"disabled": {"not": {"description": "set beside enabled", "minItems": 1}}}},
     },
 }
 """Rules that a struct of the configuration checks when it is made: struct -> what is added to its schema."""

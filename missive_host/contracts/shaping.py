@@ -34,12 +34,25 @@ def components(types_: Iterable[Any], named: Mapping[str, tuple[Any, str]], *, n
             if "description" not in child and (name, field) in about:
                 child["description"] = about[name, field]
         if not null:
-            schema = {**schema, "properties": {key: _without_null(child) for key, child in schema["properties"].items()}}
+            schema["properties"] = {key: _without_null(child) for key, child in schema["properties"].items()}
         # Whatever a struct does not know does not belong into its object.
         found[name] = {**_refer(clean(schema), patterns), "additionalProperties": False}
     for name, (type_, text) in named.items():
         found[name] = {"title": name, "description": text, **clean(msgspec.json.schema(type_))}
     return found
+
+
+_SPACE = r"\t-\r\x1c-\x20\x85\xa0" + "\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+"""White space as Python sees it. Not every reader knows ``\\u`` in a pattern, so these are characters."""
+
+
+def portable(pattern: str) -> str:
+    """Return a pattern in the words that all readers of JSON Schema share (core, 6.4), with the same meaning.
+
+    ``\\s`` is another one in ECMA-262, so white space is spelt out: here ``\\s`` has to be within brackets, ``\\S``
+    outside. There, ``$`` is the end and nothing else, so ``$(?!\\n)`` becomes ``$``.
+    """
+    return pattern.replace(r"\s", _SPACE).replace(r"\S", f"[^{_SPACE}]").replace(r"$(?!\n)", "$")
 
 
 def clean(schema: Any) -> Any:
@@ -56,6 +69,8 @@ def clean(schema: Any) -> Any:
             result[key] = {name: clean(inner) for name, inner in child.items()}
         elif key == "description":
             result[key] = " ".join(child.replace("``", "`").split())
+        elif key == "pattern":
+            result[key] = portable(child)
         elif key == "enum" and len(child) == 1:
             result["const"] = child[0]
         else:

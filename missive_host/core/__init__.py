@@ -8,6 +8,7 @@
 ``intake``    the host's side of the doors: order, bounds, settling
 """
 
+from missive_host.a2a.parts import FileAccess
 from missive_host.core.core import Core
 
-__all__ = ["Core"]
+__all__ = ["Core", "FileAccess"]

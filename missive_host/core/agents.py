@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from missive_host.store import Tables
 
 T = TypeVar("T")
-CARD_SECONDS = 30.0
-"""How long fetching a card may take."""
 
 
 class Card(msgspec.Struct, frozen=True):
@@ -60,11 +59,19 @@ class Agents:
         self._core = core
         self._clients: dict[tuple[str, str | None], tuple[tuple[str, str], AgentClient]] = {}
         """By alias and binding: what the client was made of (times of the registration and the card), and it."""
+        self._learnt: set[str] = set()
         self._secrets: dict[str, tuple[tuple[str, Secret], ...]] = {}
 
     def row(self, alias: str) -> AgentRow:
         """Return an agent's registration. Raises `ValidationError` with the nearest alias."""
         return self._core.store.read(lambda tables: tables.agents.get(alias))
+
+    def learn_secrets(self, alias: str) -> None:
+        """Let the redactor know an agent's credential, if it can be had. Does nothing the second time."""
+        if alias not in self._learnt:
+            with suppress(MissiveError):  # the call itself will tell
+                self._credential(self.row(alias))
+            self._learnt.add(alias)
 
     def headers(self, row: AgentRow) -> list[tuple[str, str]]:
         """Return the headers of every call to an agent: protocol, service parameters, credentials.
@@ -111,12 +118,13 @@ class Agents:
         cached = core.store.read(lambda tables: tables.agents.card(row.alias))
         if cached is not None and not refresh and (cached.expires_at or "") > now():
             return Card(cached, "cached")
+        seconds = duration_seconds(core.settings.config.qos.timeout)
         try:
-            with anyio.fail_after(CARD_SECONDS):
+            with anyio.fail_after(seconds):
                 fetched = await self._fetch(row, cached)
         except TimeoutError:
             error: MissiveError = TransportError(
-                f"agent '{row.alias}' did not give its card within {CARD_SECONDS:g} s", sent=False
+                f"agent '{row.alias}' did not give its card within {seconds:g} s", sent=False
             )
         except TransportError as transport:
             error = transport
@@ -194,6 +202,7 @@ class Agents:
             headers=headers,
             streaming=bool(card.json.get("capabilities", {}).get("streaming")),
             retries=Retries(qos.retry_attempts, duration_seconds(qos.retry_backoff)),
+            reply_seconds=duration_seconds(qos.timeout),
         )
         self._clients[(alias, binding)] = ((row.updated_at, card.row.fetched_at), client)
         return client

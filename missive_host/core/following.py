@@ -26,6 +26,8 @@ class Following:
         self._exchange = exchange
         self._emit = emit
         self._unsettled = requested
+        self.answered = False
+        """True once an event has come: the agent has the request."""
         self.client: AgentClient | None = None
         self.count = 0
         self._updates = {"status_update": 0, "artifact_update": 0}
@@ -35,10 +37,8 @@ class Following:
 
     async def take(self, event: Json) -> None:
         assert self.client is not None
-        if self._unsettled:
-            self._unsettled = False
-            await self._core.recorder.stream_answered(self._exchange)
-        persistence = await self._core.recorder.streamed(self._exchange, event, self.client.interface)
+        first, self._unsettled, self.answered = self._unsettled, False, True
+        persistence = await self._core.recorder.streamed(self._exchange, event, self.client.interface, first=first)
         view = self._view(event, persistence)
         self.count += 1
         if view.event_type in self._updates:
@@ -50,11 +50,6 @@ class Following:
         if isinstance(view.state, str):
             self._state = view.state
         await self._emit(o.Output(view, sequence=view.sequence))
-
-    @property
-    def answered(self) -> bool:
-        """True once an event has come: the agent has the request."""
-        return self.count > 0
 
     def _view(self, event: Json, persistence: o.Persistence) -> o.StreamEvent:
         name, value = payload(event)

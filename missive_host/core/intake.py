@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import anyio
 from anyio.abc import TaskGroup
 
-from missive_host.errors import MissiveError, OrchestrationError
+from missive_host.errors import MissiveError, OrchestrationError, ValidationError
 from missive_host.protocols import Delivery, Done, IntakeFullError, Outcome, Reject, Retry
 
 if TYPE_CHECKING:
@@ -87,12 +87,10 @@ class Intake:
         finally:
             # Reached with deliveries left only when this task was cancelled: they were never begun.
             del self._waiting[session]
-            with anyio.CancelScope(shield=True):
-                for delivery in list(queue)[1:]:
-                    await self._settle(delivery, Retry(self._core.report(_stopped())))
+            await self._settle_all(list(queue)[1:])
 
     async def _run(self, delivery: Delivery) -> None:
-        outcome: Outcome = Retry(self._core.report(_stopped()))
+        outcome: Outcome | None = None
         door_failed = False
 
         async def emit(output: Output) -> None:
@@ -104,25 +102,43 @@ class Intake:
                 raise
 
         try:
+            self._check_profile(delivery.envelope.source.profile)
             await self._core.run(delivery.envelope.command, emit)
             outcome = Done()
-        except MissiveError as error:
-            outcome = Reject(self._core.report(error))
         except Exception as error:  # whatever a handler or a door raises must not end the others
             if door_failed:
                 log.debug("the door cannot take answers any more: %s", type(error).__name__)
+            elif isinstance(error, MissiveError):
+                outcome = Reject(self._core.report(error))
             else:
                 log.warning("unexpected %s", type(error).__name__, exc_info=log.isEnabledFor(logging.DEBUG))
                 outcome = Reject(self._core.report(error))
         finally:
-            with anyio.CancelScope(shield=True):
-                await self._settle(delivery, outcome)
+            await self._settle(delivery, outcome)
 
-    async def _settle(self, delivery: Delivery, outcome: Outcome) -> None:
-        if isinstance(outcome, Retry):
+    async def _settle_all(self, left: list[Delivery]) -> None:
+        """Settle what was never begun, side by side: a door that hangs costs `SETTLE_SECONDS` once, not for each."""
+        if not left:
+            return
+        with anyio.CancelScope(shield=True):
+            async with anyio.create_task_group() as group:
+                for delivery in left:
+                    group.start_soon(self._settle, delivery, None)
+
+    def _check_profile(self, profile: str | None) -> None:
+        if profile is not None and profile != self._core.profile:
+            raise ValidationError(
+                f"field `source.profile`: this process works in the profile '{self._core.profile}', not '{profile}'",
+                help="leave it out, or start the adapter with --profile",
+            )
+
+    async def _settle(self, delivery: Delivery, outcome: Outcome | None) -> None:
+        """Tell the door what became of a delivery, also while we are being cancelled. None: it was cut off."""
+        if outcome is None:
             self.unfinished += 1
+            outcome = Retry(self._core.report(_stopped()))
         try:
-            with anyio.fail_after(SETTLE_SECONDS):
+            with anyio.fail_after(SETTLE_SECONDS, shield=True):
                 await delivery.settle(outcome)
         except Exception as error:  # noqa: BLE001 - a door that cannot settle must not hold its slot for ever
             log.warning("frame %s could not be settled: %s", delivery.envelope.id, type(error).__name__)

@@ -15,7 +15,7 @@ from msgspec import UNSET
 
 from missive_host.a2a.shapes import EVENT_TYPES, TERMINAL, Json, payload, state
 from missive_host.core.views import given
-from missive_host.errors import MissiveError
+from missive_host.errors import MissiveError, ProtocolError, TransportError
 from missive_host.ids import new_id, now
 from missive_host.outputs import Persistence
 from missive_host.store.events import new_event_id
@@ -41,11 +41,12 @@ def journal_event(
     task_id: str | None = None,
     message_id: str | None = None,
     payload: Json,
+    at: str | None = None,
 ) -> EventRow:
-    """Return an event of the journal, with an id and the time now."""
+    """Return an event of the journal with an id of its own; `at` is its time, else now."""
     return EventRow(
         event_id=new_event_id(event_type),
-        timestamp=now(),
+        timestamp=at or now(),
         source=source,
         event_type=event_type,
         agent_alias=agent_alias,
@@ -65,6 +66,8 @@ class Exchange(msgspec.Struct):
     """The local context; None until the agent's answer tells which conversation this is."""
     remote_context_id: str | None = None
     task_id: str | None = None
+    attempted: bool = False
+    """Set when the first attempt begins: before it nothing can have reached the agent."""
 
 
 class Recorder:
@@ -110,7 +113,7 @@ class Recorder:
             created_at=at,
             updated_at=at,
         )
-        event = self._event(f"a2a.{kind}.request", exchange, request.body)
+        event = self._event(f"a2a.{kind}.request", exchange, request.body, at)
 
         def write(tables: Tables) -> None:
             if exchange.context_id is not None:
@@ -121,15 +124,14 @@ class Recorder:
         await self._core.commit(write)
 
     async def failed(self, exchange: Exchange, kind: str, error: MissiveError | None) -> None:
-        """Commit what became of a request that got no answer. No error: it was cut off, its fate is unknown."""
-        never_sent = isinstance(error, MissiveError) and getattr(error, "sent", True) is False
-        refused = error is not None and error.a2a is not None
-        status = "failed" if never_sent or refused else "unknown"
+        """Commit what became of a request that got no answer. No error: it was cut off."""
+        status = "unknown" if exchange.attempted and _may_have_arrived(error) else "failed"
         report = msgspec.to_builtins(self._core.report(error)) if error is not None else None
-        event = self._event(f"a2a.{kind}.failed", exchange, {"status": status, "error": report})
+        at = now()
+        event = self._event(f"a2a.{kind}.failed", exchange, {"status": status, "error": report}, at)
 
         def write(tables: Tables) -> None:
-            tables.messages.settle_request(exchange.agent, exchange.message_id, status, error=report, at=now())
+            tables.messages.settle_request(exchange.agent, exchange.message_id, status, error=report, at=at)
             tables.events.append(event)
 
         await self._core.commit(write)
@@ -137,6 +139,7 @@ class Recorder:
     async def answered(self, exchange: Exchange, answer: Json, interface: SelectedInterface) -> Persistence:
         """Commit the answer of a `send`, and tell which rows were written."""
         at = now()
+        answer = self._core.redactor.known(answer)  # an agent may send back what it was sent
         name, value = payload(answer)
 
         def write(tables: Tables) -> Persistence:
@@ -155,7 +158,7 @@ class Recorder:
                 self._put_task(tables, exchange.agent, value, exchange.context_id, interface.protocol_version, at)
             else:
                 self._put_message(tables, exchange, value, "response", at)
-            event = self._event("a2a.send.response", exchange, answer)
+            event = self._event("a2a.send.response", exchange, answer, at)
             sequence = tables.events.append(event)
             return Persistence(
                 request_message_id=exchange.message_id,
@@ -168,9 +171,12 @@ class Recorder:
 
         return await self._core.commit(write)
 
-    async def streamed(self, exchange: Exchange, event: Json, interface: SelectedInterface) -> Persistence:
-        """Commit one event of a stream, before it is handed on."""
+    async def streamed(
+        self, exchange: Exchange, event: Json, interface: SelectedInterface, *, first: bool
+    ) -> Persistence:
+        """Commit one event of a stream, before it is handed on; with the first one, that the request was taken."""
         at = now()
+        event = self._core.redactor.known(event)
         name, value = payload(event)
 
         def write(tables: Tables) -> Persistence:
@@ -185,7 +191,16 @@ class Recorder:
             else:
                 exchange.task_id = value["taskId"]
                 message_id = self._put_update(tables, exchange, name, value, interface, at)
-            row = self._event(f"a2a.stream.{EVENT_TYPES[name]}", exchange, event)
+            if first:
+                tables.messages.settle_request(
+                    exchange.agent,
+                    exchange.message_id,
+                    "sent",
+                    at=at,
+                    task_id=exchange.task_id,
+                    context_id=exchange.context_id,
+                )
+            row = self._event(f"a2a.stream.{EVENT_TYPES[name]}", exchange, event, at)
             return Persistence(
                 context_id=given(exchange.context_id),
                 message_id=given(message_id),
@@ -194,21 +209,6 @@ class Recorder:
             )
 
         return await self._core.commit(write)
-
-    async def stream_answered(self, exchange: Exchange) -> None:
-        """Commit that the request of a stream was taken: at its first event."""
-
-        def write(tables: Tables) -> None:
-            tables.messages.settle_request(
-                exchange.agent,
-                exchange.message_id,
-                "sent",
-                at=now(),
-                task_id=exchange.task_id,
-                context_id=exchange.context_id,
-            )
-
-        await self._core.commit(write)
 
     async def observed(self, agent: str, task: Json, interface: SelectedInterface, *, observed_by: str) -> None:
         """Commit a task as the agent showed it. The journal is written only if it changed."""
@@ -227,9 +227,11 @@ class Recorder:
         context_id = known.context_id if known else None
         remote = task.get("contextId")
         if context_id is None and remote:
-            context_id = tables.contexts.local_of(agent, remote) or new_id()
-            tables.contexts.ensure(context_id, agent, at=at)
-            tables.contexts.bind_remote(context_id, agent, remote)
+            context_id = tables.contexts.local_of(agent, remote)
+            if context_id is None:
+                context_id = new_id()
+                tables.contexts.ensure(context_id, agent, at=at)
+                tables.contexts.bind_remote(context_id, agent, remote)
         if self._put_task(tables, agent, task, context_id, interface.protocol_version, at):
             tables.events.append(
                 journal_event(
@@ -249,7 +251,9 @@ class Recorder:
         if not remote or (exchange.context_id is not None and exchange.remote_context_id == remote):
             return
         if exchange.context_id is None:
-            exchange.context_id = tables.contexts.local_of(exchange.agent, remote) or new_id()
+            known = tables.contexts.get(tables.contexts.local_of(exchange.agent, remote) or "")
+            # A closed one takes nothing more, and the answer is here: an agent may use one contextId for everything.
+            exchange.context_id = known.context_id if known is not None and known.state == "open" else new_id()
             tables.contexts.ensure(exchange.context_id, exchange.agent, at=at)
         tables.contexts.bind_remote(exchange.context_id, exchange.agent, remote)
         exchange.remote_context_id = remote
@@ -292,11 +296,10 @@ class Recorder:
             if update.get("contextId"):
                 task["contextId"] = update["contextId"]
             self._put_task(tables, agent, task, exchange.context_id, interface.protocol_version, at)
-            message = update["status"].get("message")
-            if not message:
-                return None
-            self._put_message(tables, exchange, message, "stream_event", at)
-            message_id: str = message["messageId"]
+            message = update["status"].get("message") or {}
+            message_id: str | None = message.get("messageId")
+            if message_id is not None:  # without one, it is in the journal and in the task
+                self._put_message(tables, exchange, message, "stream_event", at)
             return message_id
         artifact = update["artifact"]
         tables.tasks.ensure(agent, task_id, at=at, context_id=exchange.context_id)
@@ -330,7 +333,7 @@ class Recorder:
             )
         )
 
-    def _event(self, event_type: str, exchange: Exchange, value: Json) -> EventRow:
+    def _event(self, event_type: str, exchange: Exchange, value: Json, at: str) -> EventRow:
         return journal_event(
             event_type,
             source="core",
@@ -339,24 +342,38 @@ class Recorder:
             task_id=exchange.task_id,
             message_id=exchange.message_id,
             payload=self._core.redactor.json(journaled(value)),
+            at=at,
         )
 
 
+def _may_have_arrived(error: MissiveError | None) -> bool:
+    """Whether an agent may be at work on a request that ended so. What it refused in A2A's words, it is not."""
+    if error is None:
+        return True
+    if isinstance(error, TransportError):
+        status = error.a2a.http_status if error.a2a is not None else None
+        return error.sent and (status is None or status >= 500)
+    if isinstance(error, ProtocolError):
+        return error.a2a is None or error.a2a.name == "InvalidAgentResponseError"
+    return False
+
+
+_FOREIGN = frozenset({"data", "metadata"})
+
+
 def journaled(value: Any) -> Any:
-    """Return a payload for the journal: long ``raw`` parts by digest and length; the bytes are in the tables."""
+    """Return a payload for the journal: long ``raw`` parts by digest and length; the bytes are in the tables.
+
+    What somebody else made, in ``data`` and ``metadata``, is left as it is.
+    """
     if isinstance(value, dict):
         raw = value.get("raw")
         if isinstance(raw, str) and len(raw) > JOURNAL_RAW:
+            known = value.get("metadata")
             digest = hashlib.sha256(raw.encode()).hexdigest()
-            value = {
-                **value,
-                "raw": "",
-                "metadata": {
-                    **value.get("metadata", {}),
-                    "missive.raw": {"base64_sha256": digest, "base64_length": len(raw)},
-                },
-            }
-        return {key: journaled(item) for key, item in value.items()}
+            note = {"missive.raw": {"base64_sha256": digest, "base64_length": len(raw)}}
+            value = {**value, "raw": "", "metadata": {**known, **note} if isinstance(known, dict) else note}
+        return {key: item if key in _FOREIGN else journaled(item) for key, item in value.items()}
     if isinstance(value, list):
         return [journaled(item) for item in value]
     return value

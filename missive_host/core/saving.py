@@ -6,7 +6,7 @@ import base64
 import binascii
 import os
 import re
-import tempfile
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 
@@ -159,7 +159,8 @@ class Saver:
     def _write(self, target: Path, data: bytes, done: int, total: int) -> int:
         """Write beside the target and put it in place, so that nobody sees half a file and no link is followed."""
         try:
-            descriptor, temporary = tempfile.mkstemp(dir=self._folder, prefix=".missive-")
+            temporary = self._folder / f".missive-{secrets.token_hex(8)}"
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)  # less the umask
             try:
                 with os.fdopen(descriptor, "wb") as file:
                     for start in range(0, len(data), CHUNK):
@@ -168,14 +169,13 @@ class Saver:
                             self._on_bytes(done, total)
                     file.flush()
                     os.fsync(file.fileno())
-                Path(temporary).chmod(0o644)
                 if self._force:
-                    Path(temporary).replace(target)
+                    temporary.replace(target)
                 else:
                     os.link(temporary, target)  # fails if the name was taken meanwhile
-                    Path(temporary).unlink()
+                    temporary.unlink()
             except BaseException:
-                Path(temporary).unlink(missing_ok=True)
+                temporary.unlink(missing_ok=True)
                 raise
         except FileExistsError:
             raise ValidationError(f"{target} exists", help="write over it with --force") from None

@@ -17,6 +17,8 @@ class DemoAgent(msgspec.Struct, frozen=True, kw_only=True):
     """Its base URL."""
     bindings: tuple[str, ...]
     """A2A's names, in the order of its card."""
+    pid: int
+    """Its process."""
 
 
 class DemoStep(msgspec.Struct, frozen=True, kw_only=True):

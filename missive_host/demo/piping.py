@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import time
+from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Any
 
 from missive_host.errors import DeadlineError, TransportError
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+_DRAIN_SECONDS = 0.3
 _STOP_SECONDS = 5.0
 _REASON_BYTES = 4000
 
@@ -59,11 +61,13 @@ class PipedAdapter:
         import subprocess
 
         process = self._running
+        # The first signal lets what is in flight go on for a while, the second one cuts it off.
+        for seconds in (_DRAIN_SECONDS, _STOP_SECONDS):
+            if process.poll() is None:
+                process.terminate()
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(seconds)
         if process.poll() is None:
-            process.terminate()
-        try:
-            process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
         for stream in (process.stdin, process.stdout, self._reason):

@@ -56,8 +56,12 @@ class Watcher(Protocol):
         ...
 
 
-def run_tour(watcher: Watcher, *, seconds: float = DEADLINE) -> tuple[tuple[DemoAgent, ...], tuple[DemoStep, ...]]:
-    """Run the demo, and return its agents and its steps. It stops at the first step that has a ``problem``.
+def run_tour(
+    watcher: Watcher, *, seconds: float = DEADLINE, script: Sequence[Step] = STEPS
+) -> tuple[tuple[DemoAgent, ...], tuple[DemoStep, ...]]:
+    """Run the steps of `script`, and return the agents and what came of each step.
+
+    It stops at the first that has a ``problem``.
 
     Raises `TransportError` if an agent or the adapter does not start or ends early, `DeadlineError` if it is not over
     after so many `seconds`, `IoError` if there is no room for temporary files.
@@ -70,14 +74,14 @@ def run_tour(watcher: Watcher, *, seconds: float = DEADLINE) -> tuple[tuple[Demo
         watcher.ready(agents)
         words = (*ADAPTER, "--config", str(config))
         with PipedAdapter(words, env=env, cwd=home, deadline=deadline) as adapter:
-            steps = _walk(adapter, watcher)
+            steps = _walk(adapter, script, watcher)
     return agents, steps
 
 
-def _walk(adapter: PipedAdapter, watcher: Watcher) -> tuple[DemoStep, ...]:
+def _walk(adapter: PipedAdapter, script: Sequence[Step], watcher: Watcher) -> tuple[DemoStep, ...]:
     answers: dict[str, Sequence[Json]] = {}
     done: list[DemoStep] = []
-    for number, step in enumerate(STEPS, 1):
+    for number, step in enumerate(script, 1):
         watcher.step(number, step)
         request = step.frame(answers)
         begun = time.monotonic()
@@ -92,7 +96,7 @@ def _walk(adapter: PipedAdapter, watcher: Watcher) -> tuple[DemoStep, ...]:
         answers[request["id"]] = frames
         result = DemoStep(title=step.title, request=request, responses=tuple(frames), seconds=tuple(times))
         result = _judged(step, result)
-        if number == len(STEPS) and isinstance(result.outcome, str):
+        if number == len(script) and isinstance(result.outcome, str):
             result = _finished(adapter, result)
         watcher.ended(result)
         done.append(result)
@@ -173,7 +177,7 @@ def _register(agents: Iterable[DemoAgent], config: Path, env: Mapping[str, str])
 
 def views(fleet: Iterable[AgentProcess]) -> tuple[DemoAgent, ...]:
     """Return running agents as documents."""
-    return tuple(DemoAgent(agent=each.name, url=each.url, bindings=each.bindings) for each in fleet)
+    return tuple(DemoAgent(agent=each.name, url=each.url, bindings=each.bindings, pid=each.pid) for each in fleet)
 
 
 def serve_specs(ports: Sequence[int] = ()) -> tuple[AgentSpec, ...]:

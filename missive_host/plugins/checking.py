@@ -26,7 +26,7 @@ KINDS: dict[type[Spec], str] = {AdapterSpec: "adapter", PolicySpec: "routing pol
 """What people call each."""
 
 HOST_OPTIONS = (
-    "config", "help", "json", "ndjson", "no-color", "no-plugin", "plugin",
+    "config", "file-root", "help", "json", "ndjson", "no-color", "no-plugin", "plugin",
     "profile", "quiet", "strict-plugins", "trace", "verbose", "version",
 )  # fmt: skip
 """Flags that mean the same on every command line, so no option of an adapter may be called that."""

@@ -136,6 +136,8 @@ class Plugins:
 
     def _find(self, kind: type[S], name: str) -> tuple[S, PluginRecord]:
         # The plugin of the same name has the first right to it, so nothing else need be imported.
+        if self._strict:
+            self.load_all()
         for index in self._named(name):
             self._load(index)
         held = self._held(kind, name)

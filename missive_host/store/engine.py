@@ -110,9 +110,9 @@ class Store:
             with self._gate:
                 self._refuse_closed()
             lone = Job(fn)
-            self._run((lone,))
-            written: T = lone.outcome()
-            return written
+            if self._run((lone,), patient=False):
+                written: T = lone.outcome()
+                return written
         loop = get_running_loop()
         future = loop.create_future()
         with self._gate:
@@ -150,8 +150,11 @@ class Store:
         self._writer = writer = WriterThread(self._run)
         return writer
 
-    def _run(self, jobs: Sequence[Job]) -> None:
-        """Run a batch on the main connection, in the writer thread or, as long as there is none, in any."""
+    def _run(self, jobs: Sequence[Job], *, patient: bool = True) -> bool:
+        """Run a batch on the main connection, in the writer thread or, as long as there is none, in any.
+
+        Return False if another process is writing and not `patient`: nothing has been run then.
+        """
         from missive_host.store.writer import run_batch
 
         if self._main_owner == get_ident():
@@ -159,7 +162,7 @@ class Store:
         with self._main_lock:
             self._main_owner = get_ident()
             try:
-                run_batch(self._main.connection, self._main.tables, jobs, self.path)
+                return run_batch(self._main.connection, self._main.tables, jobs, self.path, patient=patient)
             finally:
                 self._main_owner = None
 

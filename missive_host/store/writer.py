@@ -54,20 +54,26 @@ class Job:
         return self.result
 
 
-def run_batch(connection: sqlite3.Connection, tables: Tables, jobs: Sequence[Job], path: Path) -> None:
+def run_batch(
+    connection: sqlite3.Connection, tables: Tables, jobs: Sequence[Job], path: Path, *, patient: bool = True
+) -> bool:
     """Run jobs in one transaction, in order; each ends with a result or an error, none is raised.
 
     Each job has its own savepoint, so one that fails takes nothing of the others with it. Should SQLite give up
     the transaction as a whole (the disk is full), each job is run again alone: those that fit are still done.
+    Return False, with nothing run, if another process is writing and not `patient`.
     """
     import sqlite3
 
     execute = connection.execute
     try:
-        execute("BEGIN IMMEDIATE")
+        if patient:
+            execute("BEGIN IMMEDIATE")
+        elif not _begin_at_once(connection):
+            return False
     except sqlite3.Error as error:
         _fail(jobs, error, path)
-        return
+        return True
     try:
         if len(jobs) == 1:
             _attempt(jobs[0], tables, path)
@@ -90,6 +96,24 @@ def run_batch(connection: sqlite3.Connection, tables: Tables, jobs: Sequence[Job
     except BaseException:
         _roll_back(connection)
         raise
+    return True
+
+
+def _begin_at_once(connection: sqlite3.Connection) -> bool:
+    """Begin a transaction, or return False if somebody else has the lock."""
+    import sqlite3
+
+    before = connection.execute("PRAGMA busy_timeout").fetchone()[0]
+    connection.execute("PRAGMA busy_timeout = 0")
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
+            return False
+        raise
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {before}")
+    return True
 
 
 def _attempt(job: Job, tables: Tables, path: Path) -> None:
@@ -124,7 +148,7 @@ def _roll_back(connection: sqlite3.Connection) -> None:
 class WriterThread:
     """The thread that runs queued jobs. `run` runs a batch; it must not raise."""
 
-    def __init__(self, run: Callable[[Sequence[Job]], None]) -> None:
+    def __init__(self, run: Callable[[Sequence[Job]], bool]) -> None:
         from queue import SimpleQueue
         from threading import Thread
 

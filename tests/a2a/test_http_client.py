@@ -290,18 +290,28 @@ def hanging_up_on_the_second(*, answer: bytes = b"") -> RawServer:
 
 async def test_a_reused_connection_that_dies_without_an_answer_is_replaced_once() -> None:
     async with hanging_up_on_the_second() as server, make_client() as client:
+        assert (await client.request("GET", server.url)).body == b"from 1"
+        assert (await client.request("GET", server.url)).body == b"from 2"
+    assert [request.connection for request in server.requests] == [1, 1, 2]
+
+
+async def test_what_is_not_safe_to_repeat_is_not_repeated_behind_the_callers_back() -> None:
+    async with hanging_up_on_the_second() as server, make_client() as client:
         assert (await client.request("POST", server.url, body=b"1")).body == b"from 1"
-        assert (await client.request("POST", server.url, body=b"2")).body == b"from 2"
-    assert [(request.connection, request.body) for request in server.requests] == [(1, b"1"), (1, b"2"), (2, b"2")]
+        with pytest.raises(TransportError) as caught:
+            await client.request("POST", server.url, body=b"2")
+        assert caught.value.sent
+        assert len(server.requests) == 2
+        assert (await client.request("POST", server.url, body=b"3")).body == b"from 2"
 
 
 async def test_a_reused_connection_that_dies_late_is_not_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     """By then the agent was at work: only the caller, who knows the request, can decide to send it again."""
     monkeypatch.setattr("missive_host.a2a.http.STALE_SECONDS", 0.0)
     async with hanging_up_on_the_second() as server, make_client() as client:
-        await client.request("POST", server.url, body=b"1")
+        await client.request("GET", server.url)
         with pytest.raises(TransportError, match="closed before an answer came") as caught:
-            await client.request("POST", server.url, body=b"2")
+            await client.request("GET", server.url)
     assert caught.value.sent
     assert len(server.requests) == 2
 
@@ -322,9 +332,9 @@ async def test_the_second_try_failing_to_connect_does_not_hide_that_the_first_wa
         server.server.close()
 
     async with RawServer(handle) as server, make_client() as client:
-        await client.request("POST", server.url, body=b"1")
+        await client.request("GET", server.url)
         with pytest.raises(TransportError, match="connection refused") as caught:
-            await client.request("POST", server.url, body=b"2")
+            await client.request("GET", server.url)
     assert caught.value.sent
 
 

@@ -48,6 +48,27 @@ class Pigeon:
 """
 
 
+PARROT = """
+from missive_host.errors import IoError
+from missive_host.hookspecs import hookimpl
+from missive_host.specs import AdapterSpec, Option
+
+@hookimpl
+def missive_adapters():
+    yield AdapterSpec("parrot", __name__ + ":Parrot", "It repeats.", options=(Option("word", "string", secret=True),))
+
+class Parrot:
+    def __init__(self, context):
+        self.log, self.word = context.log, context.options["word"].reveal()
+
+    async def run(self, intake):
+        import os
+        words = self.word + " and " + os.environ["TOKEN"]
+        self.log.warning("logged: %s", words)
+        raise IoError("while saying " + words)
+"""
+
+
 @pytest.fixture
 def pigeon(missive) -> str:  # type: ignore[no-untyped-def]
     path = missive.home / "pigeon.py"
@@ -159,3 +180,13 @@ def test_values_that_do_not_fit(given: dict[str, Any], said: str) -> None:
 def test_a_secret_that_is_not_there() -> None:
     with pytest.raises(AuthError):
         convert_options(SPEC, {"must": "m", "key": "env:K"}, environ={})
+
+
+def test_what_an_adapter_logs_or_raises_is_without_secrets(missive) -> None:  # type: ignore[no-untyped-def]
+    path = missive.home / "parrot.py"
+    path.write_text(PARROT)
+    words = ("--plugin", str(path), "-vvv", "--bearer-token-env", "TOKEN", "adapter", "parrot", "--word", "env:WORD")
+    done = missive.run(*words, TOKEN="mysterious-0001", WORD="unspeakable-0002")
+    assert done.returncode == 74
+    assert "logged: [REDACTED] and [REDACTED]" in done.stderr
+    assert "while saying [REDACTED] and [REDACTED]" in done.stderr

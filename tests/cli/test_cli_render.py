@@ -5,10 +5,10 @@ from __future__ import annotations
 import io
 import os
 import pty
-from collections.abc import Iterator
 from typing import Any, TextIO
 
 import pytest
+from msgspec import UNSET
 
 from missive_host import outputs as o
 from missive_host.cli.human import RENDERERS, HumanRenderer
@@ -58,7 +58,7 @@ class Terminal:
 
 
 @pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Terminal]:
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
     monkeypatch.setenv("COLUMNS", "60")
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.delenv("NO_COLOR", raising=False)
@@ -116,7 +116,7 @@ def test_times_on_a_terminal_are_relative(terminal: Terminal) -> None:
 
 def test_a_table_is_aligned_and_leaves_empty_columns_out() -> None:
     both = Both()
-    both.screen.table(("A", "EMPTY", "LONG"), [("漢", None, "x"), ("bb", (), ("y", "z")), ("", o.UNSET, True)])
+    both.screen.table(("A", "EMPTY", "LONG"), [("漢", None, "x"), ("bb", (), ("y", "z")), ("", UNSET, True)])
     assert both.out.getvalue().splitlines() == ["A   LONG", "漢  x", "bb  y, z", "    yes"]
 
 
@@ -220,7 +220,10 @@ def test_a_task_that_has_nothing_to_say_shows_its_state() -> None:
 def test_next_steps() -> None:
     assert next_steps("a", "t", "failed", 0) == []
     assert "missive task subscribe t --agent a" in next_steps("a", "t", "submitted", 0)[1]
-    assert "authorisation" in next_steps("a", "t", "auth_required", 2)[0]
+    (step,) = next_steps("a", "t", "auth_required", 2)
+    assert "authorisation" in step
+    assert "missive send a --task t" in step
+    assert "task wait" not in step
 
 
 def test_parts() -> None:

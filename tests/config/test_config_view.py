@@ -76,7 +76,7 @@ def test_agents_named_like_secrets_are_shown(tmp_path: Path) -> None:
 
 
 # No surrogates: TOML is UTF-8.
-_TEXT = st.text(st.characters(exclude_categories=("Cs",)))
+_TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 _LEAF = st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | _TEXT
 _VALUE = st.recursive(_LEAF, lambda inner: st.lists(inner) | st.dictionaries(_TEXT, inner, min_size=1), max_leaves=12)
 

@@ -52,7 +52,8 @@ def fields(cls: Any) -> list[str]:
         if item.default is not dataclasses.MISSING:
             text += f" = {item.default!r}"
         elif item.default_factory is not dataclasses.MISSING:
-            text += f" = {item.default_factory.__name__}()"
+            factory: Any = item.default_factory
+            text += f" = {factory.__name__}()"
         described.append(text)
     return described
 

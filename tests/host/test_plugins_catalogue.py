@@ -206,5 +206,9 @@ def test_nothing_in_the_working_folder_is_a_plugin(site: Any, tmp_path: Path) ->
     inbox.mkdir()
     (inbox / "pigeon.py").write_text("print('ran')")
     (inbox / "missive_plugin.py").write_text("print('ran')")
-    done = site.python("from missive_host.plugins import catalog\nprint([r.name for r in catalog()])", cwd=inbox)
-    assert done.stdout == "['stdio']\n"
+    code = "from missive_host.plugins import catalog\nprint([r.name for r in catalog()])"
+    done = site.python(code, cwd=inbox)
+    assert done.stdout == site.python(code, cwd=tmp_path).stdout
+    assert "'stdio'" in done.stdout
+    assert "ran" not in done.stdout
+    assert "pigeon" not in done.stdout

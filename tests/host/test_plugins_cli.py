@@ -55,11 +55,13 @@ def test_list_imports_no_plugin(site: Any, tmp_path: Path) -> None:
     assert done.stderr == ""
     lines = done.stdout.splitlines()
     assert lines[0].split() == ["NAME", "VERSION", "DISTRIBUTION", "TARGET", "STATE"]
-    assert lines[1].split()[0] == "stdio"
-    assert lines[2].split() == ["tell", "1.2", "missive-tell", "tell_plugin", "found"]
+    assert "stdio" in [line.split()[0] for line in lines]
+    (told,) = [line for line in lines if line.startswith("tell ")]
+    assert told.split() == ["tell", "1.2", "missive-tell", "tell_plugin", "found"]
     assert not marker.exists()
     listed = data(site.missive("plugin", "list", "--json"))["plugins"]
-    assert listed[1] == {
+    (told,) = [item for item in listed if item["name"] == "tell"]
+    assert told == {
         "name": "tell",
         "state": "found",
         "target": "tell_plugin",
@@ -70,16 +72,17 @@ def test_list_imports_no_plugin(site: Any, tmp_path: Path) -> None:
 
 
 def test_check_loads_all_and_leaves_with_1_if_one_is_broken(site: Any) -> None:
+    built_in = data(site.missive("plugin", "check", "--json"))["loaded"]
     site.plugin("pigeon", GOOD, pigeon_work=WORK)
     done = site.missive("plugin", "check")
     assert done.returncode == 0
-    assert "2 loaded, 0 disabled, 0 with a fault" in done.stdout
+    assert f"{built_in + 1} loaded, 0 disabled, 0 with a fault" in done.stdout
     assert "adapter pigeon, routing policy by-wind, reducer flock" in done.stdout
     site.plugin("broken", "1 / 0\n")
     done = site.missive("plugin", "check", "--json")
     assert done.returncode == 1
     checked = data(done)
-    assert (checked["loaded"], checked["disabled"], checked["faulty"]) == (2, 0, 1)
+    assert (checked["loaded"], checked["disabled"], checked["faulty"]) == (built_in + 1, 0, 1)
     by_name = {item["name"]: item for item in checked["plugins"]}
     assert by_name["broken"]["state"] == "failed"
     assert by_name["broken"]["reason"].startswith("ZeroDivisionError: division by zero (")
@@ -176,7 +179,8 @@ def test_every_gate(
 def test_a_name_in_a_gate_that_is_no_plugin_is_said_on_stderr(site: Any) -> None:
     done = site.missive("plugin", "list", "--no-plugin", "missive-host")
     assert done.returncode == 0
-    assert "no plugin `missive-host`; did you mean `stdio`, from missive-host" in done.stderr
+    assert "no plugin `missive-host`; did you mean `" in done.stderr
+    assert "`stdio`, from missive-host" in done.stderr
 
 
 def test_files_named_by_flag_and_by_config(site: Any, tmp_path: Path) -> None:

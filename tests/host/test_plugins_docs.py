@@ -12,7 +12,7 @@ import pytest
 from missive_host import hookspecs, protocols
 from missive_host.demo.fleet import AgentSpec, Fleet
 from missive_host.plugins import catalog, load
-from missive_host.specs import AgentResult, Candidate, Reduced, RouteRequest
+from missive_host.specs import AgentResult, Candidate, Reduced, ReductionContext, RouteRequest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,7 +84,7 @@ def test_the_policy_gives_each_agent_its_turn(plugins: Plugins) -> None:
     assert record.name == "turns"
     candidates = (Candidate("a"), Candidate("b"))
     state: dict[str, Any] = {}
-    chosen = []
+    chosen: list[str] = []
     for _ in range(3):
         plan = policy.plan(RouteRequest(), candidates, state)
         assert {decision.agent for decision in plan.decisions if decision.selected} == set(plan.targets)
@@ -98,10 +98,10 @@ def test_the_reducer_answers_in_any_order_and_without_results(plugins: Plugins) 
     reducer: protocols.Reducer = plugins.factory(spec)()
     results = [AgentResult(agent, "1", "completed", text=text) for agent, text in (("a", "long"), ("b", "longer"))]
     for order in (results, results[::-1]):
-        reduction = reducer.start(("a", "b"), {})
+        reduction = reducer.start(ReductionContext("g", "c", ("a", "b")))
         assert [reduction.add(result) for result in order] == [None, None]
         assert reduction.close(()) == Reduced("longer", used=("b",))
-    assert reducer.start(("a",), {}).close(("a",)) == Reduced("no answer from a")
+    assert reducer.start(ReductionContext("g", "c", ("a",))).close(("a",)) == Reduced("no answer from a")
 
 
 @pytest.mark.parametrize("hook", hookspecs.HOOKS)

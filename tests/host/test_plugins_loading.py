@@ -183,6 +183,14 @@ def test_two_names_for_one_module_are_refused(site: Any) -> None:
     assert loaded["bbb"]["reason"] == "its module is that of the plugin `aaa`"
 
 
+def test_strict_also_stops_whoever_needs_another_plugin(site: Any) -> None:
+    site.plugin("good", adapter("good"))
+    site.plugin("bad", "raise RuntimeError('boom')\n")
+    found = "from missive_host.plugins import *\nprint(load(catalog(), strict={}).adapter('good')[0].name)"
+    assert site.python(found.format(False)).stdout.split() == ["good"]
+    assert "RuntimeError: boom" in site.python(found.format(True)).stderr
+
+
 def test_strict_raises_the_plugins_own_error(site: Any) -> None:
     site.plugin("bad", "1 / 0\n")
     done = site.python("from missive_host.plugins import *\nload(catalog(), strict=True).load_all()")
@@ -298,8 +306,8 @@ def test_an_unknown_name_gets_the_nearest_and_what_did_not_load(site: Any) -> No
     message, _, sources, _ = site.load(FIND.format(call="adapter('stdoi')"), disabled=("nobody",)).result
     assert message == "no adapter `stdoi`; did you mean 'stdio'?; some plugins are not loaded"
     assert sources[0].startswith("plugin `broken` (missive-broken 1.2) failed to load: ZeroDivisionError")
-    message, _, _, _ = site.load(FIND.format(call="policy('weighted')")).result
-    assert message.startswith("no routing policy `weighted`")
+    message, _, _, _ = site.load(FIND.format(call="policy('wieghted')")).result
+    assert message.startswith("no routing policy `wieghted`; did you mean 'weighted'?")
     message, _, _, _ = site.load(FIND.format(call="plugin('missive-host')")).result
     assert message.startswith("no plugin `missive-host`; did you mean `")
 

@@ -114,6 +114,7 @@ class Executor {
     const whole = texts.map((each) => each.content.value).join("\n");
     const [, first = "", rest = ""] = /^\s*(\S+)\s*([\s\S]*)$/.exec(whole) ?? [];
     if (context.task !== undefined) {
+      bus.publish(AgentEvent.task(context.task)); // this SDK wants a stream to begin with the task
       turn.status(TaskState.TASK_STATE_WORKING);
       turn.artifact("answer", [text(`You answered: ${whole}`)]);
       turn.status(TaskState.TASK_STATE_COMPLETED, `You answered: ${whole}`);

@@ -60,9 +60,9 @@ def test_a_secret_cannot_be_written() -> None:
 def test_a_secret_cannot_be_changed() -> None:
     secret = Secret(VALUE)
     with pytest.raises(AttributeError):
-        secret._Secret__value = "other"  # type: ignore[attr-defined]
+        secret._Secret__value = "other"
     with pytest.raises(AttributeError):
-        secret.note = "x"  # type: ignore[attr-defined]
+        secret.note = "x"
     with pytest.raises(AttributeError):
         del secret._Secret__value  # type: ignore[attr-defined]
     assert copy.copy(secret) is copy.deepcopy(secret) is secret
@@ -188,10 +188,10 @@ def test_what_is_no_regular_file(tmp_path: Path) -> None:
 class FileKeyring(keyring.backend.KeyringBackend):
     """A keyring in a folder."""
 
-    priority = 1  # type: ignore[assignment]
+    priority = 1
 
     def __init__(self, folder: Path) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.folder = folder
 
     def get_password(self, service: str, username: str) -> str | None:

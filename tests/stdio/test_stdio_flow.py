@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 import anyio
@@ -12,7 +13,7 @@ import pytest
 import stdio_kit as kit
 from stdio_kit import Drain, Pipe, RecordingIntake, adapter, answer, idle, request, status, stream_event, until
 
-from missive_host.errors import IoError
+from missive_host.errors import IoError, TransportError
 from missive_host.protocols import Delivery, Done, Reject, Retry
 
 BIG = "x" * 400_000
@@ -117,7 +118,7 @@ async def test_no_further_line_is_read_while_the_host_is_full() -> None:
         await answer(delivery)
 
     with Pipe() as stdin, Pipe() as stdout:
-        Drain(stdout.r)
+        drain = Drain(stdout.r)
         async with anyio.create_task_group() as group:
             intake = RecordingIntake(group, handler, room=1)
             group.start_soon(adapter(stdin.r, stdout.w, concurrency=8).run, intake)
@@ -132,6 +133,7 @@ async def test_no_further_line_is_read_while_the_host_is_full() -> None:
             await until(lambda: intake.ids == ["a", "b", "c"])
             stdin.close_w()
         stdout.close_w()
+        drain.join()  # it must not read a descriptor that has been closed, or is another file by now
 
 
 async def test_at_most_concurrency_commands_are_in_flight_and_all_are_answered() -> None:
@@ -206,6 +208,47 @@ async def test_after_a_cancel_what_runs_is_still_answered_and_settled() -> None:
             frame = await stdout.line()
         assert (frame["id"], frame["ok"]) == ("a", True)
         assert intake.outcomes == [Done()]
+
+
+async def test_in_single_shot_a_cancel_does_not_take_the_exit_code_away() -> None:
+    go = anyio.Event()
+
+    async def handler(delivery: Delivery) -> None:
+        await go.wait()
+        raise TransportError("connection refused")
+
+    codes: list[int] = []
+    with Pipe() as stdin, Pipe() as stdout:
+        async with anyio.create_task_group() as group:
+            intake = RecordingIntake(group, handler)
+            door = adapter(stdin.r, stdout.w, mode="single-shot")
+            stdin.put(request("a"))
+            stdin.close_w()
+
+            async def stop(reading: anyio.CancelScope) -> None:
+                await until(lambda: intake.ids == ["a"])
+                reading.cancel()
+                go.set()
+
+            with anyio.CancelScope() as reading:
+                group.start_soon(stop, reading)
+                codes.append(await door.run(intake))
+    assert codes == [69]
+
+
+async def test_in_single_shot_nobody_is_waited_for_when_stdout_is_closed() -> None:
+    async def handler(delivery: Delivery) -> None:
+        with suppress(IoError):
+            await answer(delivery)
+        await anyio.sleep_forever()
+
+    with Pipe() as stdin, Pipe() as stdout, anyio.fail_after(20):
+        stdout.close_r()
+        async with anyio.create_task_group() as group:
+            stdin.put(request("a"))
+            stdin.close_w()
+            assert await adapter(stdin.r, stdout.w, mode="single-shot").run(RecordingIntake(group, handler)) == 0
+            group.cancel_scope.cancel()
 
 
 async def test_what_the_host_cuts_off_gets_an_error_frame() -> None:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from missive_host.a2a.parts import FileAccess
     from missive_host.config import Settings
     from missive_host.demo.fleet import AgentProcess
-    from missive_host.store import EventRow, MessageRow, Tables
+    from missive_host.store import ArtifactRow, EventRow, MessageRow, Tables, TaskRow
 
 T = TypeVar("T")
 D = TypeVar("D", bound=Data)
@@ -66,6 +66,10 @@ class Commands:
         await self.core.run(command, emit)
         return outputs
 
+    async def data(self, command: c.Command) -> list[Any]:
+        """Run a command and return the data of each of its results."""
+        return [output.data for output in await self.all(command)]
+
     async def one(self, command: c.Command) -> Any:
         """Run a command that has one result, and return its data."""
         (output,) = await self.all(command)
@@ -91,6 +95,12 @@ class Commands:
 
     def read(self, fn: Callable[[Tables], T]) -> T:
         return self.core.store.read(fn)
+
+    def task(self, task_id: str, agent: str | None = None) -> TaskRow:
+        return self.read(lambda tables: tables.tasks.get(task_id, agent))
+
+    def artifacts(self, **filters: Any) -> tuple[ArtifactRow, ...]:
+        return self.read(lambda tables: tables.artifacts.list(**filters))
 
     def messages(self, **filters: Any) -> tuple[MessageRow, ...]:
         return self.read(lambda tables: tables.messages.list(**filters))
@@ -168,8 +178,10 @@ def assert_journal_agrees(tables: Tables) -> None:
             assert rest == []
         elif row.status == "sent":
             assert rest
-            assert set(rest) <= {"a2a.send.response"} if kind == "send" else all(
-                item.startswith("a2a.stream.") for item in rest
+            assert (
+                set(rest) <= {"a2a.send.response"}
+                if kind == "send"
+                else all(item.startswith("a2a.stream.") for item in rest)
             )
         else:
             assert rest == [f"a2a.{kind}.failed"], (message_id, row.status)

@@ -174,12 +174,16 @@ class Misbehaving:
             "skills": [skill],
         }
 
-    def stop(self) -> None:
-        """Stop, close all connections and wait for the threads."""
-        self._stopping.set()
+    def refuse(self) -> None:
+        """Take no further connections; those that are open go on."""
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)  # wakes accept(); close() alone does not
         self._listener.close()
+
+    def stop(self) -> None:
+        """Stop, close all connections and wait for the threads."""
+        self._stopping.set()
+        self.refuse()
         with self._lock:
             socks, threads = list(self._socks), list(self._threads)
         for sock in socks:

@@ -49,6 +49,8 @@ def artifact_save(core: Core, command: c.ArtifactSave) -> o.Output:
 
     row = _artifact(core, command.task_id, command.artifact_id, command.agent)
     found = payloads(row.artifact_id, row.content)
+    if not found:
+        raise ValidationError(f"artifact '{row.artifact_id}' of task '{row.task_id}' has nothing in it to save")
     output = Path(command.output).expanduser()
     if output.is_dir():
         raise ValidationError(

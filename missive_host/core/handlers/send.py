@@ -21,11 +21,14 @@ if TYPE_CHECKING:
 
 async def send(core: Core, command: c.Send, emit: Emit) -> None:
     exchange, request = prepare(core, command)
-    await core.recorder.request(exchange, request, "send")
+    await begin(core, exchange, request, "send")
+
+    async def call(client: AgentClient) -> Json:
+        exchange.attempted = True
+        return await client.send(request.body)
+
     try:
-        answer, client = await core.agents.calling(
-            command.agent, lambda client: client.send(request.body), binding=command.binding
-        )
+        answer, client = await core.agents.calling(command.agent, call, binding=command.binding)
     except BaseException as error:
         await record_failure(core, exchange, "send", error)
         raise
@@ -36,6 +39,7 @@ async def send(core: Core, command: c.Send, emit: Emit) -> None:
 def prepare(core: Core, command: c.Send | c.Stream) -> tuple[Exchange, Request]:
     """Find the conversation and build the request; nothing is sent or written yet."""
     exchange = core.recorder.plan(command)
+    core.agents.learn_secrets(exchange.agent)  # before anything is written down
     request = build_request(
         command,
         message_id=exchange.message_id,
@@ -45,6 +49,17 @@ def prepare(core: Core, command: c.Send | c.Stream) -> tuple[Exchange, Request]:
         files=core.files,
     )
     return exchange, request
+
+
+async def begin(core: Core, exchange: Exchange, request: Request, kind: str) -> None:
+    """Write the request down. If we are cancelled meanwhile, it is written all the same, and so is its end."""
+    try:
+        await core.recorder.request(exchange, request, kind)
+    except MissiveError:
+        raise  # refused or impossible: nothing was written
+    except BaseException as error:
+        await record_failure(core, exchange, kind, error)
+        raise
 
 
 async def record_failure(core: Core, exchange: Exchange, kind: str, error: BaseException) -> None:

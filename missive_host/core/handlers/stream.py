@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from missive_host import commands as c
 from missive_host import outputs as o
 from missive_host.core.following import Following
-from missive_host.core.handlers.send import prepare, record_failure
+from missive_host.core.handlers.send import begin, prepare, record_failure
 from missive_host.errors import A2AErrorInfo, ProtocolError
 
 if TYPE_CHECKING:
@@ -17,13 +17,17 @@ if TYPE_CHECKING:
 
 async def stream(core: Core, command: c.Stream, emit: Emit) -> None:
     exchange, request = prepare(core, command)
-    await core.recorder.request(exchange, request, "stream")
+    await begin(core, exchange, request, "stream")
     following = Following(core, exchange, emit, requested=True)
 
     async def call(client: AgentClient) -> int:
         if not client.streaming and not command.force:
             raise _no_streaming(client)
         following.client = client
+        if following.answered and exchange.task_id is not None:
+            # The agent has moved in the middle of the stream. It has the message: only its task is taken up again.
+            return 1 + await client.subscribe(exchange.task_id, following.take)
+        exchange.attempted = True
         return await client.stream(request.body, following.take)
 
     try:

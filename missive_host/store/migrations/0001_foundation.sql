@@ -32,7 +32,7 @@ CREATE TABLE agent_cards (
 CREATE TABLE contexts (
     context_id        TEXT NOT NULL PRIMARY KEY,
     agent_alias       TEXT,
-    name              TEXT UNIQUE,
+    name              TEXT,
     parent_context_id TEXT REFERENCES contexts (context_id) ON DELETE SET NULL,
     state             TEXT NOT NULL CHECK (state IN ('open', 'closed', 'archived')),
     summary           TEXT,
@@ -41,6 +41,7 @@ CREATE TABLE contexts (
     updated_at        TEXT NOT NULL,
     closed_at         TEXT
 ) STRICT;
+CREATE UNIQUE INDEX contexts_by_name ON contexts (name) WHERE name IS NOT NULL;
 CREATE INDEX contexts_by_parent ON contexts (parent_context_id) WHERE parent_context_id IS NOT NULL;
 
 CREATE TABLE remote_contexts (
@@ -131,7 +132,7 @@ CREATE INDEX artifact_parts_by_artifact ON artifact_parts (artifact_key);
 
 CREATE TABLE events (
     sequence      INTEGER PRIMARY KEY AUTOINCREMENT,
-    event_id      TEXT NOT NULL UNIQUE,
+    event_id      TEXT NOT NULL,  -- a UUID of ours; an index for it would be a sixth of what a message writes
     timestamp     TEXT NOT NULL,
     source        TEXT NOT NULL,
     event_type    TEXT NOT NULL,

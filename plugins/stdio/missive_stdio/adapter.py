@@ -139,7 +139,9 @@ class StdioAdapter:
             return
         await slots.acquire()
         await intake.submit(self._delivery(envelope, slots))
-        await self._settled(slots)
+        # Nothing is left to read, so there is nothing to stop: the host settles it, and the exit status is its error's.
+        with anyio.CancelScope(shield=True) as self._scope:
+            await self._settled(slots)
 
     # --- both
 

@@ -10,6 +10,7 @@ the input into a socket pair, whose other end can be waited for.
 from __future__ import annotations
 
 import os
+import select
 import socket
 import sys
 import threading
@@ -97,6 +98,7 @@ class Input:
         self._never_waits = False
         self._thread_failure: OSError | None = None
         self._socket: socket.socket | None = None
+        self._poll: select.poll | None = None
         # With standard input closed at start (`<&-`), number 0 may by now be some other file.
         self._ended = fd == 0 and sys.__stdin__ is None
         if self._ended:
@@ -107,6 +109,9 @@ class Input:
             raise _unreadable(error) from error
         if threaded:
             self._start_thread()
+        elif hasattr(select, "poll"):
+            self._poll = select.poll()
+            self._poll.register(fd, select.POLLIN)
 
     async def read(self) -> bytes:
         """Return the next bytes, or ``b""`` at the end of input. Raises `IoError`."""
@@ -140,7 +145,7 @@ class Input:
         self._ended = True
 
     async def _wait(self) -> None:
-        if self._never_waits:
+        if self._never_waits or self._has_input():
             await anyio.lowlevel.checkpoint()
             return
         try:
@@ -153,7 +158,12 @@ class Input:
             self._start_thread()
             await self._wait()
 
+    def _has_input(self) -> bool:
+        """Whether something, or the end, is there already: asking is much cheaper than waiting for it."""
+        return self._poll is not None and bool(self._poll.poll(0))
+
     def _start_thread(self) -> None:
+        self._poll = None
         self._socket, ours = socket.socketpair()
         self._never_waits = False
         threading.Thread(target=self._copy, args=(ours,), name="missive-stdin", daemon=True).start()

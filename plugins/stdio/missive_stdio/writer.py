@@ -71,8 +71,10 @@ class FrameWriter:
 
     async def flush(self) -> None:
         """Finish a frame whose sender was cancelled half-way. Raises `IoError`."""
-        async with self._lock:
-            await self._drain()
+        self._check()
+        if self._rest:
+            async with self._lock:
+                await self._drain()
 
     async def _room(self) -> None:
         self._check()

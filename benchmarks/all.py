@@ -1,0 +1,37 @@
+"""All benchmarks with modest defaults: some four minutes on two cores."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+from measure import Report, arguments
+from memory import measure_memory
+from start import measure_start
+from stdio import measure_stdio
+from store import measure_store
+
+
+def main() -> None:
+    parser = arguments(__doc__)
+    parser.add_argument("--frames", type=int, default=30_000, help="messages of the memory benchmark")
+    options = parser.parse_args()
+    steps: list[Callable[[], Report]] = [
+        lambda: measure_start(15),
+        lambda: measure_stdio(7, 1024, [1, 16, 64]),
+        lambda: measure_store(5, 1000),
+        lambda: measure_memory(options.frames, 2_500, 32),
+    ]
+    reports = []
+    for step in steps:
+        reports.append(step())
+        reports[-1].print()
+    if options.json is not None:
+        documents = [report.document() for report in reports]
+        options.json.write_text(json.dumps(documents, indent=2, ensure_ascii=False) + "\n")
+    missed = [str(goal) for report in reports for goal in report.goals if not goal.met]
+    print("\nall goals are met" if not missed else "\n" + "\n".join(missed))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,205 @@
+"""Pages of the documentation: their blocks, headings and links, and a shell that types what they say.
+
+A page is Markdown. What counts in it:
+
+====================================  =======================================================================
+a fenced block ``console``            lines after ``$ `` are commands (``> `` continues one), the others are what
+                                      is printed; ``…`` stands for any text, alone on a line for any lines
+a fenced block ``sh``                 one script
+``<!-- not run: REASON -->``          before a block: it is not executed
+a line ```NAME`:`` before a block     the block is the file NAME, which is there when commands are executed
+====================================  =======================================================================
+
+All commands of a page are typed into one shell, so variables live on. One that fails must be followed by
+``$ echo $?``, so that a page says it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = tuple(sorted(DOCS.rglob("*.md")))
+
+_FENCE = re.compile(r"^(```+)([^\n`]*)\n(.*?)^\1[ ]*$", re.MULTILINE | re.DOTALL)
+_MARKER = re.compile(r"<!-- (not run: \S[^\n]*) -->\n\Z")
+_NAMED = re.compile(r"^`([\w.-]+)`:\n\n?\Z", re.MULTILINE)
+_LINK = re.compile(r"\[[^\]\n]*\]\(([^)\s]+)\)")
+
+
+@dataclass(frozen=True)
+class Block:
+    """One fenced block. ``language`` is the first word behind the fence, ``line`` the number of its first line."""
+
+    page: Path
+    line: int
+    language: str
+    text: str
+    marker: str
+    """Why it is not run; empty if it is."""
+    file: str | None = None
+    """Its name, if it is a file."""
+
+    @property
+    def skipped(self) -> bool:
+        return bool(self.marker)
+
+    @property
+    def where(self) -> str:
+        return f"{self.page.relative_to(ROOT)}:{self.line}"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command and the lines that it should print; None: whatever it prints."""
+
+    where: str
+    command: str
+    expected: tuple[str, ...] | None
+
+
+@dataclass(frozen=True)
+class Result:
+    step: Step
+    status: int
+    output: str
+
+
+def name_of(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+def blocks(page: Path) -> list[Block]:
+    text = page.read_text("utf-8")
+    found = []
+    for match in _FENCE.finditer(text):
+        marker = _MARKER.search(text, 0, match.start())
+        named = _NAMED.search(text, 0, match.start())
+        found.append(
+            Block(
+                page=page,
+                line=text.count("\n", 0, match.start()) + 2,
+                language=match[2].strip().partition(" ")[0],
+                text=match[3],
+                marker=marker[1] if marker else "",
+                file=named[1] if named else None,
+            )
+        )
+    return found
+
+
+def prose(page: Path) -> str:
+    """The page without its fenced blocks."""
+    return _FENCE.sub("", page.read_text("utf-8"))
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    found: dict[str, int] = {}
+    result = set()
+    for title in re.findall(r"^#{1,6} (.+?)\s*$", prose(page), re.MULTILINE):
+        plain = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", title).replace("`", "")
+        anchor = re.sub(r"[^\w\- ]", "", plain.lower()).replace(" ", "-")
+        count = found[anchor] = found.get(anchor, -1) + 1
+        result.add(f"{anchor}-{count}" if count else anchor)
+    return result
+
+
+def links(page: Path) -> list[str]:
+    return _LINK.findall(prose(page))
+
+
+# --- commands
+
+
+def steps(block: Block) -> Iterator[Step]:
+    """The commands of a block that is to be executed."""
+    if block.language == "sh":
+        yield Step(block.where, block.text, None)
+        return
+    command: str | None = None
+    expected: list[str] = []
+    begun = block.line
+    for number, line in enumerate(block.text.splitlines(), block.line):
+        if line.startswith("$ "):
+            if command is not None:
+                yield _step(block, begun, command, expected)
+            command, expected, begun = line[2:], [], number
+        elif (line == ">" or line.startswith("> ")) and command is not None and not expected:
+            command += "\n" + line[2:]
+        else:
+            assert command is not None, f"{block.where}: a console block begins with `$ `"
+            expected.append(line)
+    assert command is not None, f"{block.where}: there is no command in it"
+    yield _step(block, begun, command, expected)
+
+
+def _step(block: Block, line: int, command: str, expected: list[str]) -> Step:
+    return Step(f"{block.page.relative_to(ROOT)}:{line}", command, tuple(expected) or None)
+
+
+def replaced(step: Step, places: Mapping[str, str]) -> Step:
+    """The step with other texts in place of those of the page."""
+
+    def other(text: str) -> str:
+        for old, new in places.items():
+            text = text.replace(old, new)
+        return text
+
+    expected = None if step.expected is None else tuple(other(line) for line in step.expected)
+    return Step(step.where, other(step.command), expected)
+
+
+def execute(
+    todo: Sequence[Step], *, folder: Path, outputs: Path, environment: Mapping[str, str], seconds: float = 60
+) -> list[Result]:
+    """Type all commands into one shell in `folder`, and return what each printed, both streams in their order."""
+    outputs.mkdir()
+    script = ["status=0"]
+    for number, step in enumerate(todo):
+        kept = outputs / str(number)
+        script += [
+            "(exit $status)",
+            "{",
+            step.command.rstrip("\n"),
+            f"}} >'{kept}' 2>&1 </dev/null",
+            f"status=$?; echo $status >'{kept}.status'",
+        ]
+    (outputs / "script").write_text("\n".join(script) + "\n", "utf-8")
+    subprocess.run(
+        ["/bin/sh", str(outputs / "script")], cwd=folder, env=dict(environment), check=False, timeout=seconds
+    )
+    results = []
+    for number, step in enumerate(todo):
+        status = outputs / f"{number}.status"
+        assert status.exists(), f"{step.where}: the shell ended before `{step.command}` was done"
+        output = (outputs / str(number)).read_text("utf-8")
+        results.append(Result(step, int(status.read_text()), output))
+    return results
+
+
+def matches(expected: Sequence[str], output: str) -> bool:
+    """True if `output` is what the page shows. White space within a line counts as one blank."""
+    wanted = "".join(
+        r"(?:[^\n]*\n)*?" if line.strip() == "…" else _line(line) + r"\n"
+        for line in "\n".join(expected).strip().split("\n")
+    )
+    found = "".join(" ".join(line.split()) + "\n" for line in output.strip().split("\n"))
+    return re.fullmatch(wanted, found) is not None
+
+
+def _line(line: str) -> str:
+    return r"[^\n]*".join(re.escape(piece) for piece in " ".join(line.split()).split("…"))
+
+
+def environment(home: Path, scripts: Path, **more: str) -> dict[str, str]:
+    """What a user's shell has who has just installed missive."""
+    keep = {name: os.environ[name] for name in ("LANG", "LC_ALL", "TMPDIR") if name in os.environ}
+    path = f"{scripts}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    return {**keep, "PATH": path, "HOME": str(home), "TERM": "dumb", **more}

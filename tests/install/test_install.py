@@ -1,0 +1,337 @@
+"""missive installed as a user installs it: from a wheel, with and without extras, editable, with a stranger's plugin.
+
+Each environment is a clean one, made with ``venv``. pip gets no option about indexes, so it uses what the machine uses;
+the versions are those of ``requirements/``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tomllib
+import venv
+import zipfile
+from importlib.util import find_spec
+from pathlib import Path
+from textwrap import dedent
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import missive_host
+
+if TYPE_CHECKING:
+    from missive_host.demo.fleet import AgentProcess
+
+ROOT = Path(__file__).parents[2]
+VERSION = missive_host.__version__
+PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+BUILT_IN: dict[str, str] = PROJECT["project"]["entry-points"]["missive.plugins"]
+"""Name of the plugin to its module."""
+PINS = ROOT / "requirements"
+FRAME = {"schema_version": "missive.stdio.v1", "id": "req-1"}
+ADD_HINT = "pip install 'missive-host[grpc]'"
+
+pytestmark = pytest.mark.timeout(300)
+
+
+def clean(**more: str) -> dict[str, str]:
+    """The environment of this machine without what would let a child see this checkout's own installation."""
+    hidden = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "MISSIVE_HOME", "MISSIVE_CONFIG")
+    return {**{name: value for name, value in os.environ.items() if name not in hidden}, **more}
+
+
+def check_output(*words: str | Path, cwd: Path, **env: str) -> str:
+    done = subprocess.run([*map(str, words)], cwd=cwd, env=clean(**env), capture_output=True, text=True)
+    assert done.returncode == 0, f"{words}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+class Installed:
+    """A virtual environment, and an empty home for the missive in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.home = folder / "home"
+        self.work = folder / "work"
+        self.bin = folder / "venv" / "bin"
+        for each in (self.home, self.work):
+            each.mkdir(parents=True)
+        venv.create(folder / "venv", symlinks=True, with_pip=False)
+
+    def install(self, *what: str | Path) -> None:
+        pip = (sys.executable, "-m", "pip", "--python", self.bin / "python", "install", "--quiet", "--no-compile")
+        check_output(*pip, "-c", PINS / "runtime.txt", *what, cwd=self.work)
+
+    def run(self, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [str(self.bin / "missive"), *words],
+            input=stdin,
+            env={"PATH": str(self.bin), "MISSIVE_HOME": str(self.home), "HOME": str(self.home)},
+            cwd=self.work,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
+    def ok(self, *words: str, stdin: str = "") -> str:
+        done = self.run(*words, stdin=stdin)
+        assert done.returncode == 0, f"{words}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def data(self, *words: str) -> Any:
+        return json.loads(self.ok(*words, "--json"))["data"]
+
+    def frame(self, **fields: Any) -> Any:
+        """Pipe one frame through the adapter, single-shot, and return the answer."""
+        return json.loads(self.run("adapter", "stdio", stdin=json.dumps({**FRAME, **fields})).stdout)
+
+    def python(self, code: str) -> Any:
+        """Return what `code` prints as JSON. It runs isolated: only what is installed can be imported."""
+        return json.loads(check_output(self.bin / "python", "-I", "-c", code, cwd=self.work))
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built once."""
+    out = tmp_path_factory.mktemp("wheel")
+    here = ("--no-isolation",) if find_spec("hatchling") else ()
+    check_output(sys.executable, "-m", "build", "--wheel", *here, "--outdir", out, ROOT, cwd=out)
+    (file,) = out.glob("*.whl")
+    return file
+
+
+PIGEON = {
+    "pyproject.toml": """
+        [build-system]
+        requires = ["hatchling"]
+        build-backend = "hatchling.build"
+
+        [project]
+        name = "carrier-pigeon"
+        version = "2.3"
+        requires-python = ">=3.11"
+        dependencies = ["missive-host"]
+
+        [project.entry-points."missive.plugins"]
+        pigeon = "carrier_pigeon"
+        """,
+    "carrier_pigeon/__init__.py": """
+        from missive_host.hookspecs import hookimpl
+        from missive_host.specs import AdapterSpec, Option
+
+
+        @hookimpl
+        def missive_adapters():
+            note = Option("note", required=True, help="What is tied to its leg.")
+            yield AdapterSpec("pigeon", "carrier_pigeon.loft:Loft", "Messages by pigeon post.", options=(note,))
+        """,
+    "carrier_pigeon/loft.py": """
+        import json
+
+        import anyio
+        from missive_host.envelopes import parse_envelope
+        from missive_host.protocols import Done
+
+
+        class Loft:
+            def __init__(self, context):
+                self.note = context.options["note"]
+
+            async def run(self, intake):
+                agent, _, text = self.note.partition(" ")
+                frame = {"id": "note", "command": "send", "agent": agent, "message": text}
+                pigeon = Pigeon(parse_envelope(json.dumps(frame).encode(), "pigeon.v1", default_source="pigeon"))
+                await intake.submit(pigeon)
+                await pigeon.home.wait()
+
+
+        class Pigeon:
+            def __init__(self, envelope):
+                self.envelope, self.home = envelope, anyio.Event()
+
+            async def send(self, output):
+                print("coo:", output.data.response.text)
+
+            async def settle(self, outcome):
+                if not isinstance(outcome, Done):
+                    print("lost:", outcome.error.message)
+                self.home.set()
+        """,
+}
+
+
+@pytest.fixture(scope="module")
+def pigeon(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A stranger's plugin as a project of its own."""
+    folder = tmp_path_factory.mktemp("carrier-pigeon")
+    for name, text in PIGEON.items():
+        path = folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(dedent(text).lstrip())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def plain(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    """The wheel, without any extra."""
+    installed = Installed(tmp_path_factory.mktemp("plain"))
+    installed.install(wheel)
+    return installed
+
+
+@pytest.fixture(scope="module")
+def with_extra(wheel: Path, pigeon: Path, tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    """The wheel with gRPC, and the plugin beside it."""
+    installed = Installed(tmp_path_factory.mktemp("with-extra"))
+    installed.install(f"{wheel}[grpc]", pigeon)
+    return installed
+
+
+@pytest.fixture(scope="module")
+def editable(tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    """This checkout, editable."""
+    installed = Installed(tmp_path_factory.mktemp("editable"))
+    installed.install("--editable", ROOT)
+    return installed
+
+
+@pytest.fixture(params=["plain", "with_extra", "editable"])
+def installed(request: pytest.FixtureRequest) -> Installed:
+    found = request.getfixturevalue(request.param)
+    assert isinstance(found, Installed)
+    return found
+
+
+# --- the wheel
+
+
+def test_what_is_in_the_wheel(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+        metadata = archive.read(f"missive_host-{VERSION}.dist-info/METADATA").decode()
+    expected = {"missive_host/py.typed", "missive_host/cli/__init__.py", "missive_stdio/__init__.py"}
+    for top, place in (("contracts", "missive_host/_contracts"), ("missive_host/store/migrations",) * 2):
+        files = [path for path in (ROOT / top).rglob("*") if path.suffix in (".json", ".sql", ".md")]
+        assert files, top
+        expected |= {f"{place}/{path.relative_to(ROOT / top).as_posix()}" for path in files}
+    assert expected <= names
+    tops = {"missive_host", f"missive_host-{VERSION}.dist-info", *BUILT_IN.values()}
+    assert {name.split("/")[0] for name in names} == tops
+    assert [name for name in names if "test" in name.split("/")[-1] or name.endswith((".pyc", ".mjs"))] == []
+    assert f"missive_host-{VERSION}.dist-info/licenses/LICENSE" in names
+    assert f"\nVersion: {VERSION}\n" in metadata
+    assert "# missive\n" in metadata  # the README, for the index
+
+
+# --- every install
+
+
+def test_the_version_and_the_plugins(installed: Installed) -> None:
+    assert installed.ok("--version") == f"missive {VERSION}\n"
+    plugins = [each for each in installed.data("plugin", "list")["plugins"] if each["distribution"] == "missive-host"]
+    assert {each["name"]: each["target"] for each in plugins} == BUILT_IN
+    assert {(each["state"], each["version"]) for each in plugins} == {("found", VERSION)}
+    checked = installed.data("plugin", "check")
+    assert (checked["faulty"], checked["disabled"]) == (0, 0)
+    assert "adapter stdio" in [what for plugin in checked["plugins"] for what in plugin["provides"]]
+
+
+def test_the_contracts_are_there(installed: Installed) -> None:
+    shown = json.dumps(installed.data("contract", "list"))
+    for name in ("missive.stdio.v1", "missive.output.v1", "missive.config.v1"):
+        assert name in shown
+    schema = json.loads(installed.ok("contract", "show", "missive.output.v1"))
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    document = installed.work / "document.json"
+    document.write_text(installed.ok("task", "list", "--json"))
+    installed.ok("contract", "validate", str(document))
+
+
+def test_frames_go_to_an_agent_and_back(installed: Installed, agent: AgentProcess) -> None:
+    listed = installed.frame(command="task_list", agent="nobody")
+    assert (listed["ok"], listed["data"]["data"]["count"]) == (True, 0)
+    installed.ok("agent", "add", "friend", agent.url)
+    answer = installed.frame(command="send", agent="friend", message="echo from a clean install")
+    assert answer["data"]["data"]["response"]["text"] == "from a clean install"
+    refused = installed.run("adapter", "stdio", stdin='{"id":"req-2","command":"sennd"}')
+    assert (refused.returncode, json.loads(refused.stdout)["error"]["exit_code"]) == (64, 64)
+    installed.ok("agent", "remove", "friend")
+
+
+def test_the_demo(plain: Installed) -> None:
+    data = plain.data("demo")
+    assert data["passed"]
+    assert {binding for each in data["agents"] for binding in each["bindings"]} == {"JSONRPC", "HTTP+JSON"}
+
+
+# --- where what is used comes from
+
+
+WHERE = "import json, missive_host, missive_stdio; print(json.dumps([missive_host.__file__, missive_stdio.__file__]))"
+
+
+def test_the_wheel_is_used_and_not_the_checkout(plain: Installed) -> None:
+    for file in plain.python(WHERE):
+        assert Path(file).is_relative_to(plain.folder)
+    listed = json.dumps(plain.data("contract", "list"))
+    assert str(ROOT) not in listed
+    assert "missive_host/_contracts" in listed
+
+
+def test_the_editable_install_uses_the_checkout(editable: Installed) -> None:
+    for file in editable.python(WHERE):
+        assert Path(file).is_relative_to(ROOT)
+    assert str(ROOT / "contracts") in json.dumps(editable.data("contract", "list"))
+
+
+# --- extras
+
+
+def test_without_the_extra_grpc_is_refused_with_what_to_do(plain: Installed, agent: AgentProcess) -> None:
+    assert plain.python("import json, importlib.util as u; print(json.dumps(u.find_spec('grpc') is None))")
+    plain.ok("agent", "add", "other", agent.url)
+    done = plain.run("send", "other", "echo hello", "--binding", "grpc")
+    assert done.returncode != 0
+    assert ADD_HINT in done.stderr
+    answer = plain.frame(command="send", agent="other", message="echo hello", binding="grpc")
+    assert answer["ok"] is False
+    assert ADD_HINT in answer["error"]["help"]
+    assert plain.ok("send", "other", "echo hello") == "hello\n"
+    plain.ok("agent", "remove", "other")
+
+
+def test_with_the_extra_grpc_works(with_extra: Installed, agent: AgentProcess) -> None:
+    with_extra.ok("agent", "add", "other", agent.url)
+    data = with_extra.data("send", "other", "echo hello", "--binding", "grpc")
+    assert (data["response"]["text"], data["selected_interface"]["binding"]) == ("hello", "grpc")
+    with_extra.ok("agent", "remove", "other")
+
+
+def test_without_the_extra_the_keyring_is_refused_with_what_to_do(plain: Installed, agent: AgentProcess) -> None:
+    config = plain.work / "keyring.toml"
+    config.write_text('[auth_refs.key]\nkeyring_service = "missive"\nkeyring_account = "me"\n')
+    plain.ok("agent", "add", "locked", agent.url, "--auth-ref", "key", "--config", str(config))
+    done = plain.run("send", "locked", "echo hello", "--config", str(config))
+    assert done.returncode == 77
+    assert "pip install 'missive-host[keyring]'" in done.stderr
+    plain.ok("agent", "remove", "locked")
+
+
+# --- a stranger's plugin
+
+
+def test_a_plugin_that_is_installed_beside_it(with_extra: Installed, plain: Installed, agent: AgentProcess) -> None:
+    plugins = {plugin["name"]: plugin for plugin in with_extra.data("plugin", "list")["plugins"]}
+    assert plugins.keys() == {*BUILT_IN, "pigeon"}
+    assert (plugins["pigeon"]["distribution"], plugins["pigeon"]["version"]) == ("carrier-pigeon", "2.3")
+    checked = {plugin["name"]: plugin for plugin in with_extra.data("plugin", "check")["plugins"]}
+    assert (checked["pigeon"]["state"], checked["pigeon"]["provides"]) == ("loaded", ["adapter pigeon"])
+    with_extra.ok("agent", "add", "tower", agent.url)
+    assert with_extra.ok("adapter", "pigeon", "--note", "tower echo bread crumbs") == "coo: bread crumbs\n"
+    assert with_extra.ok("adapter", "pigeon", "--note", "nowhere echo hello").startswith("lost: ")
+    with_extra.ok("agent", "remove", "tower")
+    assert with_extra.run("adapter", "pigeon", "--note", "x y", "--no-plugin", "pigeon").returncode != 0
+    assert "pigeon" not in {plugin["name"] for plugin in plain.data("plugin", "list")["plugins"]}

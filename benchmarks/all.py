@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
+from collectives import measure_collectives
 from measure import Report, arguments
 from memory import measure_memory
+from routing import measure_routing
 from start import measure_start
 from stdio import measure_stdio
 from store import measure_store
@@ -20,6 +22,8 @@ def main() -> None:
         lambda: measure_start(15),
         lambda: measure_stdio(7, 1024, [1, 16, 64]),
         lambda: measure_store(5, 1000),
+        lambda: measure_routing(1000, 50),
+        lambda: measure_collectives(64, 15, 1.0, 3),
         lambda: measure_memory(options.frames, 2_500, 32),
     ]
     reports = []

@@ -35,6 +35,7 @@ Binding = Annotated[str, Meta(min_length=1, max_length=64)]
 ShortText = Annotated[str, Meta(min_length=1, max_length=128)]
 Notes = Annotated[str, Meta(max_length=8192)]
 Timestamp = Annotated[str, Meta(min_length=1, max_length=64)]
+Label = Annotated[str, Meta(min_length=1, max_length=128)]
 NonEmpty = Annotated[str, Meta(min_length=1)]
 Metadata = dict[Annotated[str, Meta(pattern=_OPAQUE, min_length=1, max_length=128)], Any]
 TaskState = Literal[
@@ -75,8 +76,20 @@ class _Calling(Command, frozen=True, kw_only=True, omit_defaults=True):
     ] = None
 
 
-class _Message(_Calling, frozen=True, kw_only=True, omit_defaults=True):
-    agent: Annotated[Name, Meta(description="Alias of the agent, as in `missive agent list`.")]
+class Requirements(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """What an agent must be able to do to be chosen."""
+
+    tags: Annotated[tuple[Label, ...], Meta(description="Tags that it has, its own or of its skills.")] = ()
+    capabilities: Annotated[tuple[Label, ...], Meta(description="Skill ids, names or tags that it has.")] = ()
+    input_modes: Annotated[tuple[MediaType, ...], Meta(description="Media types that it takes.")] = ()
+    output_modes: Annotated[tuple[MediaType, ...], Meta(description="Media types that it gives.")] = ()
+    streaming: Annotated[bool, Meta(description="It streams.")] = False
+    push_notifications: Annotated[bool, Meta(description="It sends push notifications.")] = False
+
+
+class _Content(_Calling, frozen=True, kw_only=True, omit_defaults=True):
+    """What a message is made of."""
+
     operator_fields: ClassVar[tuple[str, ...]] = ("stdin_text",)
     message: Annotated[str | None, Meta(description="The text to send: the first part.")] = None
     stdin_text: Annotated[str | None, Meta(description="A text that was read from standard input: the next part.")] = (
@@ -98,8 +111,23 @@ class _Message(_Calling, frozen=True, kw_only=True, omit_defaults=True):
     context: Annotated[
         OpaqueId | None, Meta(description="The local context to continue; the agent's own contextId is kept with it.")
     ] = None
-    task: Annotated[OpaqueId | None, Meta(description="The agent's task that this message continues.")] = None
     accepted_output_modes: Annotated[tuple[MediaType, ...], Meta(description="A media type that may come back.")] = ()
+
+
+class _Message(_Content, frozen=True, kw_only=True, omit_defaults=True):
+    """To one agent, or to a group of which a policy chooses."""
+
+    agent: Annotated[Name | None, Meta(description="Alias of the agent, as in `missive agent list`.")] = None
+    group: Annotated[Name | None, Meta(description="Send to this group instead; its policy chooses the agent.")] = None
+    policy: Annotated[Name | None, Meta(description="Choose by this policy instead of the group's own.")] = None
+    requirements: Annotated[Requirements, Meta(description="What an agent must be able to do to be chosen.")] = (
+        msgspec.field(default_factory=Requirements)
+    )
+    preferred_agent: Annotated[Name | None, Meta(description="The member to prefer, if it fits.")] = None
+    quorum: Annotated[
+        Annotated[int, Meta(ge=1)] | None, Meta(description="How many must complete, with the policy `quorum`.")
+    ] = None
+    task: Annotated[OpaqueId | None, Meta(description="The agent's task that this message continues.")] = None
     binding: Annotated[Binding | None, Meta(description="Use this binding: json-rpc, http+json or grpc.")] = None
 
 
@@ -219,10 +247,178 @@ class ContextShow(Command, frozen=True, kw_only=True, omit_defaults=True, tag="c
     context: Annotated[NonEmpty, Meta(description="Its id, or its name.")]
 
 
+class GroupList(Command, frozen=True, kw_only=True, omit_defaults=True, tag="group_list"):
+    """List the groups of agents."""
+
+    store_only: ClassVar[bool] = True
+
+
+class GroupShow(Command, frozen=True, kw_only=True, omit_defaults=True, tag="group_show"):
+    """Show a group and its members."""
+
+    store_only: ClassVar[bool] = True
+    group: Annotated[Name, Meta(description="Name of the group.")]
+
+
+class RouteExplain(_Calling, frozen=True, kw_only=True, omit_defaults=True, tag="route_explain"):
+    """Explain which agents a policy would choose, and why. Nothing is sent."""
+
+    group: Annotated[Name | None, Meta(description="The group to choose from.")] = None
+    agents: Annotated[tuple[Name, ...], Meta(description="Choose from these agents instead of a group.")] = ()
+    policy: Annotated[Name | None, Meta(description="The policy; else the group's own, else the config's.")] = None
+    requirements: Annotated[Requirements, Meta(description="What an agent must be able to do to be chosen.")] = (
+        msgspec.field(default_factory=Requirements)
+    )
+    preferred_agent: Annotated[Name | None, Meta(description="The candidate to prefer, if it fits.")] = None
+    context: Annotated[OpaqueId | None, Meta(description="The local context, for policies that keep to one agent.")] = (
+        None
+    )
+    refresh_capabilities: Annotated[bool, Meta(description="Fetch the cards even if the cached ones are fresh.")] = (
+        False
+    )
+    cursor: Annotated[
+        Annotated[int, Meta(ge=0)] | None, Meta(description="Round-robin: pretend that its cursor stands here.")
+    ] = None
+    quorum: Annotated[Annotated[int, Meta(ge=1)] | None, Meta(description="How many must complete.")] = None
+
+
+Execution = Literal["concurrent", "sequential"]
+FailurePolicy = Literal["stop", "continue"]
+
+
+class Bcast(_Content, frozen=True, kw_only=True, omit_defaults=True, tag="bcast"):
+    """Send one message to all members of a group."""
+
+    own_deadline: ClassVar[bool] = True
+    group: Annotated[Name, Meta(description="Name of the group.")]
+    execution: Annotated[Execution, Meta(description="All at once, bounded by `qos.concurrency`, or one by one.")] = (
+        "concurrent"
+    )
+    failure_policy: Annotated[
+        FailurePolicy, Meta(description="`stop`: a failed member fails the broadcast; `continue`: it does not.")
+    ] = "stop"
+    stream: Annotated[bool, Meta(description="See every member's updates as they happen.")] = False
+    return_immediately: Annotated[bool, Meta(description="Do not wait for tasks to end; a barrier can.")] = False
+
+
+class Barrier(_Calling, frozen=True, kw_only=True, omit_defaults=True, tag="barrier"):
+    """Wait until the members of a group have come to an end in a context (30 s unless `timeout` says otherwise)."""
+
+    own_deadline: ClassVar[bool] = True
+    group: Annotated[Name, Meta(description="Name of the group.")]
+    context: Annotated[OpaqueId | None, Meta(description="The context of the broadcast; else that of `operation`.")] = (
+        None
+    )
+    operation: Annotated[
+        OpaqueId | None, Meta(description="A broadcast's operation id: its members and tasks are waited for.")
+    ] = None
+    states: Annotated[tuple[TaskState, ...], Meta(description="Wait for these states; each is then a success.")] = ()
+    required: Annotated[
+        Annotated[int, Meta(ge=1)] | None, Meta(description="How many members must get there; all.")
+    ] = None
+    failure_policy: Annotated[
+        FailurePolicy,
+        Meta(description="`stop`: give up at the first failure; `continue`: while enough can still succeed."),
+    ] = "stop"
+    watch_local: Annotated[bool, Meta(description="Watch only what is known here; do not ask the agents.")] = False
+    interval: Annotated[Duration | None, Meta(description="How often to ask: 1s by default, at most 5s.")] = None
+    history_length: Annotated[HistoryLength | None, Meta(description="How many messages to ask for.")] = None
+
+
+class Gather(_Calling, frozen=True, kw_only=True, omit_defaults=True, tag="gather"):
+    """Collect what the members of a group answered in a context."""
+
+    operator_fields: ClassVar[tuple[str, ...]] = ("output_dir", "force")
+    group: Annotated[Name, Meta(description="Name of the group.")]
+    context: Annotated[OpaqueId, Meta(description="The context of the broadcast.")]
+    refresh: Annotated[bool, Meta(description="Ask the agents for their tasks first.")] = False
+    output_dir: Annotated[NonEmpty | None, Meta(description="Write what they made into this folder.")] = None
+    force: Annotated[bool, Meta(description="Write over files that exist.")] = False
+
+
+class _Reducing(_Calling, frozen=True, kw_only=True, omit_defaults=True):
+    strategy: Annotated[Name, Meta(description="The reducer: summarise, merge, vote, rank, custom or a plugin's.")] = (
+        "summarise"
+    )
+    template: Annotated[str | None, Meta(description="Template, with placeholders such as {{inputs}}.")] = None
+    settings: Annotated[Metadata, Meta(description="Further settings of the reducer, KEY=VALUE.")] = msgspec.field(
+        default_factory=dict
+    )
+    reducer_agent: Annotated[Name | None, Meta(description="Let this agent reduce.")] = None
+
+
+class Reduce(_Reducing, frozen=True, kw_only=True, omit_defaults=True, tag="reduce"):
+    """Make one answer of what the members of a group answered in a context."""
+
+    operator_fields: ClassVar[tuple[str, ...]] = ("reducer_command",)
+    group: Annotated[Name, Meta(description="Name of the group.")]
+    context: Annotated[OpaqueId, Meta(description="The context of the broadcast.")]
+    refresh: Annotated[bool, Meta(description="Ask the agents for their tasks first.")] = False
+    reducer_command: Annotated[
+        tuple[NonEmpty, ...], Meta(description="Let this program reduce: it gets the prompt on stdin.")
+    ] = ()
+    accepted_output_modes: Annotated[tuple[MediaType, ...], Meta(description="What the reducing agent may give.")] = ()
+    metadata: Annotated[Metadata, Meta(description="Metadata of the message to it.")] = msgspec.field(
+        default_factory=dict
+    )
+
+
+class Scatter(_Content, frozen=True, kw_only=True, omit_defaults=True, tag="scatter"):
+    """Send each member of a group its own part: one text or file each, in rank order, or a template."""
+
+    own_deadline: ClassVar[bool] = True
+    group: Annotated[Name, Meta(description="Name of the group.")]
+    parts: Annotated[tuple[NonEmpty, ...], Meta(description="One text for each member, in rank order.")] = ()
+    template: Annotated[
+        str | None, Meta(description="A text for all, with {{rank}}, {{agent}}, {{index}} and {{count}} replaced.")
+    ] = None
+    execution: Annotated[Execution, Meta(description="All at once, or one by one.")] = "concurrent"
+    failure_policy: Annotated[FailurePolicy, Meta(description="As for a broadcast.")] = "stop"
+    return_immediately: Annotated[bool, Meta(description="Do not wait for tasks to end; a barrier can.")] = False
+
+
+class Allreduce(_Content, frozen=True, kw_only=True, omit_defaults=True, tag="allreduce"):
+    """Broadcast, wait, gather and reduce, under one deadline."""
+
+    own_deadline: ClassVar[bool] = True
+    group: Annotated[Name, Meta(description="Name of the group.")]
+    strategy: Annotated[Name, Meta(description="The reducer: summarise, merge, vote, rank, custom or a plugin's.")] = (
+        "summarise"
+    )
+    template: Annotated[str | None, Meta(description="Template, with placeholders such as {{inputs}}.")] = None
+    settings: Annotated[Metadata, Meta(description="Further settings of the reducer, KEY=VALUE.")] = msgspec.field(
+        default_factory=dict
+    )
+    reducer_agent: Annotated[Name | None, Meta(description="Let this agent reduce.")] = None
+    required: Annotated[Annotated[int, Meta(ge=1)] | None, Meta(description="How many members must answer; all.")] = (
+        None
+    )
+    failure_policy: Annotated[FailurePolicy, Meta(description="As for a barrier.")] = "continue"
+
+
 DOOR_COMMANDS: tuple[type[Command], ...] = (
-    Send, Stream, TaskGet, TaskList, TaskWait, TaskCancel, TaskSubscribe,
-    AgentList, AgentShow, AgentInspect, ContextList, ContextShow,
-)  # fmt: skip
+    Send,
+    Stream,
+    TaskGet,
+    TaskList,
+    TaskWait,
+    TaskCancel,
+    TaskSubscribe,
+    AgentList,
+    AgentShow,
+    AgentInspect,
+    ContextList,
+    ContextShow,
+    GroupList,
+    GroupShow,
+    RouteExplain,
+    Bcast,
+    Barrier,
+    Gather,
+    Reduce,
+    Scatter,
+    Allreduce,
+)
 """What every door accepts."""
 
 
@@ -265,12 +461,14 @@ class AgentUpdate(_Registering, frozen=True, kw_only=True, omit_defaults=True, t
 
 
 class AgentRemove(Command, frozen=True, kw_only=True, omit_defaults=True, tag="agent_remove"):
-    """Forget an agent. Its tasks and messages stay in the store unless `purge` is given."""
+    """Forget an agent that is in no group. Its tasks and messages stay in the store unless `purge` is given."""
 
     operator: ClassVar[bool] = True
     store_only: ClassVar[bool] = True
     agent: Annotated[Name, Meta(description="Alias of the agent.")]
-    purge: Annotated[bool, Meta(description="Delete its tasks, messages and artifacts, too.")] = False
+    purge: Annotated[
+        bool, Meta(description="Delete its tasks, messages and artifacts, too; take it out of its groups.")
+    ] = False
 
 
 class AgentRename(Command, frozen=True, kw_only=True, omit_defaults=True, tag="agent_rename"):
@@ -381,11 +579,88 @@ class ContextExport(Command, frozen=True, kw_only=True, omit_defaults=True, tag=
     context: Annotated[NonEmpty, Meta(description="Its id, or its name.")]
 
 
+class GroupCreate(Command, frozen=True, kw_only=True, omit_defaults=True, tag="group_create"):
+    """Create a group of agents."""
+
+    operator: ClassVar[bool] = True
+    store_only: ClassVar[bool] = True
+    group: Annotated[Name, Meta(description="Name of the group.")]
+    routing_policy: Annotated[Name, Meta(description="How one of it is chosen when a message goes to the group.")] = (
+        "direct"
+    )
+    notes: Annotated[Notes | None, Meta(description="A note for people.")] = None
+    metadata: Annotated[Metadata, Meta(description="Local metadata.")] = msgspec.field(default_factory=dict)
+
+
+class GroupAdd(Command, frozen=True, kw_only=True, omit_defaults=True, tag="group_add"):
+    """Add an agent to a group, or change how it is in it."""
+
+    operator: ClassVar[bool] = True
+    store_only: ClassVar[bool] = True
+    group: Annotated[Name, Meta(description="Name of the group.")]
+    agent: Annotated[Name, Meta(description="Alias of the agent.")]
+    rank: Annotated[Name, Meta(description="Its rank, unique in the group; members are ordered by it.")]
+    tags: Annotated[tuple[Name, ...], Meta(description="A tag that it has in this group.")] = ()
+    weight: Annotated[Annotated[float, Meta(gt=0)], Meta(description="Its weight, for policies that weigh.")] = 1.0
+    routing_metadata: Annotated[Metadata, Meta(description="For policies.")] = msgspec.field(default_factory=dict)
+
+
+class GroupRemove(Command, frozen=True, kw_only=True, omit_defaults=True, tag="group_remove"):
+    """Take an agent out of a group."""
+
+    operator: ClassVar[bool] = True
+    store_only: ClassVar[bool] = True
+    group: Annotated[Name, Meta(description="Name of the group.")]
+    agent: Annotated[Name, Meta(description="Alias of the agent.")]
+
+
+class GroupRename(Command, frozen=True, kw_only=True, omit_defaults=True, tag="group_rename"):
+    """Give a group another name."""
+
+    operator: ClassVar[bool] = True
+    store_only: ClassVar[bool] = True
+    group: Annotated[Name, Meta(description="Name of the group.")]
+    new_name: Annotated[Name, Meta(description="The new name.")]
+
+
+class GroupDelete(Command, frozen=True, kw_only=True, omit_defaults=True, tag="group_delete"):
+    """Delete a group. Its agents stay registered, its operations stay in the store."""
+
+    operator: ClassVar[bool] = True
+    store_only: ClassVar[bool] = True
+    group: Annotated[Name, Meta(description="Name of the group.")]
+
+
+class GroupCapabilities(_Calling, frozen=True, kw_only=True, omit_defaults=True, tag="group_capabilities"):
+    """Sum up what the members of a group can do, each and together."""
+
+    operator: ClassVar[bool] = True
+    group: Annotated[Name, Meta(description="Name of the group.")]
+    refresh: Annotated[bool, Meta(description="Fetch the cards even if the cached ones are fresh.")] = False
+
+
 OPERATOR_COMMANDS: tuple[type[Command], ...] = (
-    AgentAdd, AgentUpdate, AgentRemove, AgentRename, AgentRefresh, AgentCapabilities,
-    ArtifactList, ArtifactShow, ArtifactSave, ArtifactExport,
-    ContextCreate, ContextFork, ContextClose, ContextExport,
-)  # fmt: skip
+    AgentAdd,
+    AgentUpdate,
+    AgentRemove,
+    AgentRename,
+    AgentRefresh,
+    AgentCapabilities,
+    ArtifactList,
+    ArtifactShow,
+    ArtifactSave,
+    ArtifactExport,
+    ContextCreate,
+    ContextFork,
+    ContextClose,
+    ContextExport,
+    GroupCreate,
+    GroupAdd,
+    GroupRemove,
+    GroupRename,
+    GroupDelete,
+    GroupCapabilities,
+)
 """What only the command line accepts."""
 
 

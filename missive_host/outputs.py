@@ -176,6 +176,11 @@ class AgentView(msgspec.Struct, frozen=True, kw_only=True):
     agent_card_etag: str | UnsetType = UNSET
     agent_card_last_modified: str | UnsetType = UNSET
     agent_card_expires_at: str | UnsetType = UNSET
+    failures: int | UnsetType = UNSET
+    """How often in a row it was not there, if it was not at the last call."""
+    last_failure: str | UnsetType = UNSET
+    resting_until: str | UnsetType = UNSET
+    """Until then routing policies leave it in peace."""
 
 
 class ContextView(msgspec.Struct, frozen=True, kw_only=True):
@@ -196,6 +201,37 @@ class ContextView(msgspec.Struct, frozen=True, kw_only=True):
 # --- sending
 
 
+class AttemptView(msgspec.Struct, frozen=True, kw_only=True):
+    """One agent that was tried."""
+
+    agent: str
+    status: str
+    """What became of it:
+
+    ``answered``  its answer stands, whatever the task's state
+    ``refused``   it rejected the message
+    ``failed``, ``timeout``  there was an error, or it was too slow to take the message
+    ``cancelled``  another was first: it was cut off, and its task cancelled at the agent
+    ``running``   it has taken the message and goes on, but is not waited for any more
+    ``unknown``   it was cut off before it had said anything; it may have the message
+    ``not_asked``  nothing was sent to it
+    """
+    state: str | UnsetType = UNSET
+    task_id: str | UnsetType = UNSET
+    error: ErrorReport | UnsetType = UNSET
+
+
+class RouteView(msgspec.Struct, frozen=True, kw_only=True):
+    """How a message to a group found its agent."""
+
+    group: str
+    policy: str
+    policy_source: str
+    mode: str
+    targets: tuple[str, ...]
+    attempts: tuple[AttemptView, ...]
+
+
 class SendResult(Data, frozen=True, kw_only=True):
     kind = "send_result"
     profile: str
@@ -205,6 +241,8 @@ class SendResult(Data, frozen=True, kw_only=True):
     response: ResponseView
     persistence: Persistence
     message: str
+    route: RouteView | UnsetType = UNSET
+    """Where it was sent to a group."""
 
 
 class StreamEvent(Data, frozen=True, kw_only=True):
@@ -252,6 +290,7 @@ class StreamResult(Data, frozen=True, kw_only=True):
     final_task_id: str | UnsetType = UNSET
     final_context_id: str | UnsetType = UNSET
     final_state: str | UnsetType = UNSET
+    route: RouteView | UnsetType = UNSET
 
 
 # --- tasks

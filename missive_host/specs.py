@@ -112,7 +112,9 @@ class RouteRequest:
     """Media types of the message's parts."""
     preferred_agent: str | None = None
     context: str | None = None
-    """The local context, for policies that keep a conversation with one agent."""
+    """The id of the local context, for policies that keep a conversation with one agent."""
+    context_agent: str | None = None
+    """The agent that has had the context so far, if there is one."""
     quorum: int | None = None
 
 

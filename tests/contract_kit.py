@@ -137,7 +137,7 @@ def _output(document: Json) -> Output:
 
 
 def _check_states(data: Any) -> None:
-    """Raise for a task state that missive does not have: `missive_host.a2a.shapes` gives no other."""
+    """Raise for a task state or an error that missive does not have: its code gives no other."""
     match data:
         case TaskWaitResult(status="timeout"):
             found: Any = UNSET
@@ -151,6 +151,8 @@ def _check_states(data: Any) -> None:
             found = data.state if type(data).__name__ == "ResponseView" else UNSET
     if found is not UNSET:
         msgspec.convert(found, TaskState)
+    if isinstance(data, ErrorReport):  # of a member, or of an agent that was tried
+        _report(msgspec.to_builtins(data))
     for child in _parts(data):
         _check_states(child)
 

@@ -10,6 +10,7 @@ import click
 from missive_host.cli.flags import Flags, scan
 
 if TYPE_CHECKING:
+    from missive_host.cli.human import LiveView
     from missive_host.cli.progress import Progress
     from missive_host.cli.render import Renderer
     from missive_host.cli.screen import Screen
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from missive_host.core import Core, FileAccess
     from missive_host.errors import ErrorReport
     from missive_host.outputs import Output
+    from missive_host.plugins import Plugins
     from missive_host.security.options import CallOptions
     from missive_host.security.redact import Redactor
 
@@ -35,6 +37,8 @@ class App:
         self._redactor: Redactor | None = None
         self._progress: Progress | None = None
         self._mode: str | None = None
+        self.stream_view: Callable[[Screen], LiveView] | None = None
+        """What shows people the events of this command, if it is not the view of a single stream."""
 
     # --- what is opened late
 
@@ -57,13 +61,18 @@ class App:
         if self._core is None:
             from missive_host.core import Core
 
-            self._core = Core(self.settings(), self.call_options(), files=files)
+            self._core = Core(self.settings(), self.call_options(), files=files, plugins=self._plugins)
             self._redactor = self._core.redactor
             if self.mode == "human" and self.screen.err_tty:
                 from missive_host.cli.progress import Progress
 
                 self._core.on_bytes = self._progress = Progress(self.screen)
         return self._core
+
+    def _plugins(self) -> Plugins:
+        from missive_host.cli.plugin import open_plugins
+
+        return open_plugins(self)[0]
 
     @property
     def mode(self) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from missive_host.cli.live import StreamView
-from missive_host.cli.wording import ago, next_steps, number, part_text, say_parts, size, state_style
+from missive_host.cli.wording import ago, next_steps, number, part_text, say_parts, say_route, size, state_style
 
 if TYPE_CHECKING:
     from missive_host import outputs as o
@@ -16,13 +16,26 @@ if TYPE_CHECKING:
     from missive_host.cli.screen import Screen
 
 
-class HumanRenderer:
-    """Prints each result as it comes; the events of a stream as a live view."""
+class LiveView(Protocol):
+    """Shows the events of one command as they come."""
 
-    def __init__(self, screen: Screen) -> None:
+    def show(self, data: Any) -> None:
+        """Show one event, or the end of a stream."""
+        ...
+
+    def close(self) -> None:
+        """It is over, however it ended. May be called twice."""
+        ...
+
+
+class HumanRenderer:
+    """Prints each result as it comes; the events of a stream as a live view, which `stream_view` makes."""
+
+    def __init__(self, screen: Screen, stream_view: Callable[[Screen], LiveView] = StreamView) -> None:
         self.count = 0
         self._screen = screen
-        self._stream: StreamView | None = None
+        self._stream_view = stream_view
+        self._stream: LiveView | None = None
 
     def emit(self, output: o.Output, human: Human | None = None) -> None:
         self.count += 1
@@ -31,14 +44,28 @@ class HumanRenderer:
             human(data, self._screen)
         elif output.kind in ("stream_event", "stream_result"):
             if self._stream is None:
-                self._stream = StreamView(self._screen)
+                self._stream = self._stream_view(self._screen)
             self._stream.show(data)
         else:
-            RENDERERS.get(output.kind, _anything)(data, self._screen)
+            self.close()
+            renderer_of(output.kind)(data, self._screen)
 
     def close(self) -> None:
         if self._stream is not None:
             self._stream.close()
+
+
+def renderer_of(kind: str) -> Callable[[Any, Screen], None]:
+    """Return what shows a kind to people."""
+    if kind in RENDERERS:
+        return RENDERERS[kind]
+    module = ELSEWHERE.get(kind.partition("_")[0])
+    if module is None:
+        return _anything
+    from importlib import import_module
+
+    found: Callable[[Any, Screen], None] = import_module(module).RENDERERS.get(kind, _anything)
+    return found
 
 
 def _anything(data: Any, screen: Screen) -> None:
@@ -56,6 +83,8 @@ def _anything(data: Any, screen: Screen) -> None:
 
 
 def _send_result(data: o.SendResult, screen: Screen) -> None:
+    if data.route:
+        say_route(screen, data.agent, data.route)
     answer = data.response.raw
     if data.response.shape == "message":
         if not say_parts(screen, answer.get("parts")):
@@ -195,9 +224,18 @@ def _agent(agent: o.AgentView, screen: Screen) -> None:
             ("metadata", agent.metadata),
             ("source", "the config (read-only)" if agent.read_only else agent.source),
             ("card fetched", ago(agent.agent_card_fetched_at, screen)),
+            ("health", _health(agent)),
+            ("last failure", agent.last_failure),
             ("updated", ago(agent.updated_at, screen)),
         )
     )
+
+
+def _health(agent: o.AgentView) -> str:
+    """Say what the circuit breaker has seen."""
+    if isinstance(agent.resting_until, str):
+        return f"resting until {agent.resting_until[:19]}Z"
+    return f"failing ({agent.failures})" if agent.failures else "ok"
 
 
 def _agent_list(data: o.AgentListResult, screen: Screen) -> None:
@@ -206,9 +244,9 @@ def _agent_list(data: o.AgentListResult, screen: Screen) -> None:
         screen.note("register one: missive agent add ALIAS URL")
         return
     screen.table(
-        ("ALIAS", "URL", "TAGS", "AUTH REF", "SOURCE", "CARD"),
+        ("ALIAS", "URL", "TAGS", "AUTH REF", "SOURCE", "HEALTH", "CARD"),
         [
-            (a.alias, a.base_url, a.tags, a.auth_ref, a.source, ago(a.agent_card_fetched_at, screen))
+            (a.alias, a.base_url, a.tags, a.auth_ref, a.source, _health(a), ago(a.agent_card_fetched_at, screen))
             for a in data.agents
         ],
     )
@@ -390,3 +428,16 @@ RENDERERS: Mapping[str, Callable[[Any, Screen], None]] = {
     "context_export": _context_export,
     "completion": _script,
 }
+
+_COLLECTIVES = "missive_host.cli.human_collectives"
+ELSEWHERE: Mapping[str, str] = {
+    "bcast": _COLLECTIVES,
+    "scatter": _COLLECTIVES,
+    "barrier": _COLLECTIVES,
+    "gather": _COLLECTIVES,
+    "reduce": _COLLECTIVES,
+    "allreduce": _COLLECTIVES,
+    "route": "missive_host.cli.routes",
+    "group": "missive_host.cli.human_groups",
+}
+"""The first word of a kind to the module whose ``RENDERERS`` show it; imported when it is needed."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from missive_host.cli.screen import harmless, one_line, shorten, write
-from missive_host.cli.wording import FINISHED, WAITING, next_steps, number, part_text, state_style
+from missive_host.cli.wording import FINISHED, WAITING, next_steps, number, part_text, say_route, state_style
 
 if TYPE_CHECKING:
     from missive_host import outputs as o
@@ -114,6 +114,8 @@ class StreamView:
         task = result.final_task_id if isinstance(result.final_task_id, str) else None
         if not self._said:
             self._screen.line(f"task {task}: {state}" if task else result.message)
+        if result.route:
+            say_route(self._screen, result.agent, result.route)
         if not task and not result.resumed:
             return
         resumed = f", taken up again {number(result.resumed, 'time')}" if result.resumed else ""

@@ -40,7 +40,7 @@ def make_renderer(mode: str, app: App) -> Renderer:
         return _Quiet()
     from missive_host.cli.human import HumanRenderer
 
-    return HumanRenderer(app.screen)
+    return HumanRenderer(app.screen) if app.stream_view is None else HumanRenderer(app.screen, app.stream_view)
 
 
 class _Quiet:

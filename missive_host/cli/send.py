@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from missive_host import commands as c
-from missive_host.cli.kit import Field, verb
+from missive_host.cli.kit import Field
+from missive_host.cli.routes import REQUIREMENTS
+from missive_host.cli.verbs import Verb
 from missive_host.errors import IoError, ValidationError
+
+if TYPE_CHECKING:
+    from missive_host.cli.app import App
+    from missive_host.commands import Command as CommandStruct
 
 
 def _stdin(_: bool) -> str:
@@ -38,7 +44,8 @@ def _parts(values: tuple[str, ...]) -> list[str]:
     return texts
 
 
-def _options(**more: Any) -> dict[str, Any]:
+def content_options(**more: Any) -> dict[str, Any]:
+    """Return how the fields that make a message look on the command line, and `more`."""
     return {
         "stdin_text": Field(
             "--stdin", switch=True, parse=_stdin, help="Read a text from standard input: the next part."
@@ -48,20 +55,30 @@ def _options(**more: Any) -> dict[str, Any]:
         "json_parts": "--json-part",
         "text_parts": Field("--part", metavar="text=VALUE", parse=_parts),
         "accepted_output_modes": "--accepted-output-mode",
+        **REQUIREMENTS,
         **more,
     }
+
+
+class _Message(Verb):
+    """With ``--group`` there is no agent to name: the first argument is the message then."""
+
+    def build(self, app: App, values: dict[str, Any]) -> CommandStruct:
+        if values.get("group") is not None and values.get("message") is None:
+            values = {**values, "agent": None, "message": values.get("agent")}
+        return super().build(app, values)
 
 
 _PARTS = """
 
 The parts are sent in this order: MESSAGE, --stdin, --file, --file-bytes, --json-part, --part."""
 
-send = verb(
+send = _Message(
     "send",
     c.Send,
-    arguments=("message",),
-    options=_options(return_immediately="--async"),
-    help=(c.Send.__doc__ or "") + _PARTS,
+    arguments=("agent", "message"),
+    options=content_options(return_immediately="--async"),
+    help_text=(c.Send.__doc__ or "") + _PARTS,
     examples=(
         'missive send echo "Hello"',
         'git diff | missive send reviewer "Is this safe?" --stdin',
@@ -69,15 +86,16 @@ send = verb(
         """missive send planner --json-part '{"city":"Bern"}' --metadata trace=42 --json""",
         'missive send writer "Shorter, please" --context ctx-1 --timeout 2m',
         'missive send slow "Start" --async',
+        'missive send --group reviewers "Who has time?" --policy least-busy',
     ),
 )
 
-stream = verb(
+stream = _Message(
     "stream",
     c.Stream,
-    arguments=("message",),
-    options=_options(),
-    help=(c.Stream.__doc__ or "") + _PARTS,
+    arguments=("agent", "message"),
+    options=content_options(),
+    help_text=(c.Stream.__doc__ or "") + _PARTS,
     examples=(
         'missive stream writer "A long story"',
         'missive stream writer "A long story" --ndjson',

@@ -6,9 +6,11 @@ field of the struct    on the command line
 no default             an argument
 ``bool``               a flag
 ``int``                an option with a whole number
+``float``              an option with a number
 ``Literal``            an option with choices, completed by the shell
 ``tuple``              an option that may be repeated
 ``dict``               ``KEY=VALUE``, repeated; the value is JSON if it reads as JSON, else text
+a struct               an option for each of its fields; `options` names them ``"requirements.tags"``
 ``timeout``            the global flag
 =====================  =========================================================
 
@@ -80,11 +82,11 @@ class Choices(ParamType):
 
 
 class Known(ParamType):
-    """Completes names that are in the store: agents or contexts."""
+    """Completes names that are in the store: agents, contexts or groups."""
 
     name = "text"
 
-    def __init__(self, what: Literal["agent", "context"]) -> None:
+    def __init__(self, what: Literal["agent", "context", "group"]) -> None:
         self.what = what
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:  # noqa: ARG002
@@ -155,18 +157,22 @@ class Verb(Command):
     def build(self, app: App, values: dict[str, Any]) -> CommandStruct:
         """Return the struct. Raises `ValidationError` that names the flag."""
         from missive_host.commands import tag_of
-        from missive_host.envelopes import convert, normal_state
+        from missive_host.envelopes import convert
         from missive_host.errors import ValidationError
 
         self.own_params()
         assert self._fields is not None
         given: dict[str, Any] = {"command": tag_of(self._struct)}
         for name, shape in self._fields.items():
-            value = values.get(name)
+            value = values.get(shape.name)
             if value is None or value is False or value == ():
                 continue
             value = shape.value(value)
-            given[name] = normal_state(value) if name in ("state", "task_source") else value
+            outer, _, inner = name.partition(".")
+            if inner:
+                given.setdefault(outer, {})[inner] = value
+            else:
+                given[name] = _states(value) if name in ("state", "states", "task_source") else value
         if app.flags.timeout is not None and "timeout" in self._struct.__struct_fields__:
             given["timeout"] = app.flags.timeout
         try:
@@ -176,16 +182,22 @@ class Verb(Command):
         return command
 
 
+def _states(value: Any) -> Any:
+    from missive_host.envelopes import normal_state
+
+    return [normal_state(item) for item in value] if isinstance(value, list) else normal_state(value)
+
+
 def _named(error: Exception, fields: dict[str, _Shape]) -> Exception:
     """Return the error with the flag that was typed in place of the field's name."""
     import re
 
     from missive_host.errors import ValidationError
 
-    match = re.match(r"field `(\w+)[^`]*`: (.*)", str(error), re.DOTALL)
+    match = re.match(r"field `([\w.]+)[^`]*`: (.*)", str(error), re.DOTALL)
     if match is None or not isinstance(error, ValidationError):
         return error
-    shape = fields.get(match[1])
+    shape = fields.get(match[1]) or fields.get(match[1].partition(".")[0])
     if shape is None:
         return ValidationError(f"--{match[1]}: {match[2]}", help=error.help, sources=error.sources)
     choices = "one of: " + ", ".join(shape.choices) if shape.choices else None
@@ -199,7 +211,10 @@ class _Shape(msgspec.Struct, frozen=True, kw_only=True):
     """One field of a struct, as the command line sees it."""
 
     name: str
-    kind: Literal["flag", "integer", "text", "json", "map", "choice"]
+    """The parameter's name."""
+    plain_name: str
+    """The field's own name."""
+    kind: Literal["flag", "integer", "number", "text", "json", "map", "choice"]
     repeated: bool
     required: bool
     argument: bool
@@ -219,7 +234,7 @@ class _Shape(msgspec.Struct, frozen=True, kw_only=True):
 
     def _flags(self) -> tuple[str, ...]:
         flags = self.field.flags
-        return ((flags,) if isinstance(flags, str) else flags) or ("--" + self.name.replace("_", "-"),)
+        return ((flags,) if isinstance(flags, str) else flags) or ("--" + self.plain_name.replace("_", "-"),)
 
     def parameter(self) -> click.Parameter:
         if self.argument:
@@ -247,10 +262,12 @@ class _Shape(msgspec.Struct, frozen=True, kw_only=True):
             return self.field.type
         if self.choices:
             return Choices(self.choices)
-        if self.name == "agent" and "alias to give" not in self.description:
+        if self.name in _AGENTS and "alias to give" not in self.description:
             return Known("agent")
         if self.name == "context":
             return Known("context")
+        if self.name == "group":
+            return Known("group")
         return click.STRING
 
     def value(self, raw: Any) -> Any:
@@ -261,6 +278,8 @@ class _Shape(msgspec.Struct, frozen=True, kw_only=True):
             return dict_value(self.label, raw, free=self.free_values)
         if self.kind == "integer":
             return _integer(self.label, raw)
+        if self.kind == "number":
+            return _number(self.label, raw)
         if self.kind == "json":
             return [json_value(self.label, text) for text in raw]
         return list(raw) if self.repeated else raw
@@ -275,6 +294,20 @@ def _integer(label: str, text: str) -> int:
     except ValueError:
         pass
     raise ValidationError(f"{label}: expected a whole number, not '{text[:64]}'")
+
+
+def _number(label: str, text: str) -> float:
+    from math import isfinite
+
+    from missive_host.errors import ValidationError
+
+    try:
+        number = float(text)
+    except ValueError:
+        number = float("nan")
+    if not isfinite(number):
+        raise ValidationError(f"{label}: expected a number, not '{text[:64]}'")
+    return number
 
 
 def json_value(label: str, text: str) -> Any:
@@ -321,7 +354,7 @@ def dict_value(label: str, pairs: Sequence[str], *, free: bool) -> dict[str, Any
 
 
 def _shapes(
-    struct: type[CommandStruct],
+    struct: type[msgspec.Struct],
     arguments: tuple[str, ...],
     options: Options,
 ) -> dict[str, _Shape]:
@@ -335,6 +368,11 @@ def _shapes(
             continue
         field = said if isinstance(said, Field) else Field(flags=said)
         description, inner = _described(hints[name])
+        if isinstance(inner, type) and issubclass(inner, msgspec.Struct):
+            within = {key.partition(".")[2]: value for key, value in options.items() if key.startswith(name + ".")}
+            for key, shape in _shapes(inner, (), within).items():
+                shapes[f"{name}.{key}"] = msgspec.structs.replace(shape, name=f"{name}_{key}")
+            continue
         description = _with_flags(description, struct, arguments, options)
         repeated = typing.get_origin(inner) is tuple
         if repeated:
@@ -344,12 +382,13 @@ def _shapes(
         default = (
             _METAVARS.get(name)
             or metavars.get(inner)
-            or {"integer": "N", "json": "JSON", "map": "KEY=VALUE"}.get(kind, "TEXT")
+            or {"integer": "N", "number": "NUMBER", "json": "JSON", "map": "KEY=VALUE"}.get(kind, "TEXT")
         )
         if choices:
             default = "[" + "|".join(choices) + "]"
         shapes[name] = _Shape(
             name=name,
+            plain_name=name,
             kind=kind,
             repeated=repeated,
             required=info.required,
@@ -363,7 +402,7 @@ def _shapes(
     return shapes
 
 
-def _with_flags(text: str, struct: type[CommandStruct], arguments: tuple[str, ...], options: Options) -> str:
+def _with_flags(text: str, struct: type[msgspec.Struct], arguments: tuple[str, ...], options: Options) -> str:
     """Return a description with ```--flag``` where it names a field of the struct that is an option here."""
     if "`" not in text:
         return text
@@ -403,6 +442,8 @@ def _kind(hint: Any) -> tuple[Any, tuple[str, ...], bool]:
         return "flag", (), False
     if bare is int:
         return "integer", (), False
+    if bare is float:
+        return "number", (), False
     if bare is Any:
         return "json", (), False
     if origin is dict:
@@ -412,6 +453,7 @@ def _kind(hint: Any) -> tuple[Any, tuple[str, ...], bool]:
     return "text", (), False
 
 
+_AGENTS = ("agent", "agents", "preferred_agent", "reducer_agent")
 _METAVARS = {"binding": "BINDING", "binding_preference": "BINDING", "updated_after": "TIME"}
 
 

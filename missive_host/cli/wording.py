@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from missive_host.cli.screen import Screen
+    from missive_host.outputs import RouteView
 
 FINISHED = frozenset(("completed", "failed", "cancelled", "rejected"))
 WAITING = frozenset(("input_required", "auth_required"))
@@ -99,3 +100,12 @@ def next_steps(agent: str, task_id: str, state: str, artifacts: int) -> list[str
     if artifacts:
         steps.append(f"save what it made: missive task artifact export {task_id} --agent {agent} -o DIR")
     return steps
+
+
+def say_route(screen: Screen, agent: str, route: RouteView) -> None:
+    """Say which agent of a group answered, and which ones were tried before it in vain."""
+    for attempt in route.attempts:
+        if attempt.status in ("failed", "timeout", "refused") and attempt.agent != agent:
+            why = f": {attempt.error.message}" if attempt.error else ""
+            screen.note(f"{attempt.agent}: {attempt.status}{why}", "red")
+    screen.note(f"{agent} answers for group {route.group}, by the policy {route.policy}")

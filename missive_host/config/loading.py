@@ -128,12 +128,25 @@ def _syntax(path: Path, text: str) -> ConfigError:
 
 
 def _broken_references(config: Config) -> list[tuple[tuple[str | int, ...], str]]:
-    """Return every name that is not the name of anything."""
+    """Return every name that is not the name of anything, or that is there twice where it may be there once."""
     found: list[tuple[tuple[str | int, ...], str]] = []
     for name, agent in config.agents.items():
         if agent.auth_ref is not None and agent.auth_ref not in config.auth_refs:
             hint = nearest(agent.auth_ref, list(config.auth_refs))
             found.append((("agents", name, "auth_ref"), f"there is no such name in [auth_refs]{hint}"))
+    for name, group in config.groups.items():
+        agents, ranks = set[str](), set[str]()
+        for index, member in enumerate(group.members):
+            place = ("groups", name, "members", index)
+            if member.agent not in config.agents:
+                hint = nearest(member.agent, list(config.agents))
+                found.append(((*place, "agent"), f"there is no such name in [agents]{hint}"))
+            elif member.agent in agents:
+                found.append(((*place, "agent"), f"'{member.agent}' is in the group already"))
+            if member.rank in ranks:
+                found.append(((*place, "rank"), f"'{member.rank}' is another member's rank"))
+            agents.add(member.agent)
+            ranks.add(member.rank)
     for name, profile in config.profiles.items():
         if profile.default_agent is not None and profile.default_agent not in config.agents:
             hint = nearest(profile.default_agent, list(config.agents))

@@ -37,6 +37,9 @@ Extension = Annotated[str, Meta(pattern=r"^[^\s,]+$(?!\n)", min_length=1, max_le
 Size = Annotated[int, Meta(ge=1)] | Annotated[str, Meta(pattern=_SIZE)]
 """A number of bytes, more than zero: ``1048576`` or ``8MiB``."""
 
+Weight = Annotated[float, Meta(gt=0, le=1.7976931348623157e308)]
+"""A positive number; the limit is the largest, so that ``inf`` is refused."""
+
 RESERVED_HEADERS = ("a2a-version", "a2a-extensions")
 """Set by missive itself, from the protocol version and the list of extensions."""
 
@@ -151,6 +154,32 @@ class Agent(_Block, frozen=True, kw_only=True):
             raise ValueError("`interfaces`: is another name for interface_urls; set one of them")
         msgspec.structs.force_setattr(self, "interface_urls", self.interfaces)
         msgspec.structs.force_setattr(self, "interfaces", {})
+
+
+# --- groups
+
+
+class GroupMember(_Block, frozen=True, kw_only=True):
+    """An agent in a group."""
+
+    agent: Annotated[Name, Meta(description="An agent in `[agents]`.")]
+    rank: Annotated[Name, Meta(description="Its rank, unique in the group; members are ordered by it.")]
+    tags: Annotated[tuple[Name, ...], Meta(description="Tags that it has in this group.")] = ()
+    weight: Annotated[Weight, Meta(description="Its weight, for policies that weigh.")] = 1.0
+    routing_metadata: Annotated[Metadata, Meta(description="For policies.")] = field(default_factory=dict)
+
+
+class GroupBlock(_Block, frozen=True, kw_only=True):
+    """A group of agents that is made by the config. It cannot be changed from the command line."""
+
+    members: Annotated[
+        tuple[GroupMember, ...], Meta(description="Its members, each a table `[[groups.NAME.members]]`.")
+    ] = ()
+    routing_policy: Annotated[Name, Meta(description="How one of it is chosen when a message goes to the group.")] = (
+        "direct"
+    )
+    notes: Annotated[Notes | None, Meta(description="A note for people.")] = None
+    metadata: Annotated[Metadata, Meta(description="Local metadata.")] = field(default_factory=dict)
 
 
 # --- blocks that a profile may replace
@@ -359,6 +388,7 @@ class Config(_Block, frozen=True, kw_only=True):
     default_profile: Annotated[Name, Meta(description="Profile without `--profile` and `MISSIVE_PROFILE`.")] = "default"
     profiles: Annotated[dict[Name, Profile], Meta(description="Profiles.")] = field(default_factory=dict)
     agents: Annotated[dict[Name, Agent], Meta(description="Agents.")] = field(default_factory=dict)
+    groups: Annotated[dict[Name, GroupBlock], Meta(description="Groups of agents.")] = field(default_factory=dict)
     auth_refs: Annotated[dict[Name, AuthRef], Meta(description="Credentials.")] = field(default_factory=dict)
     storage: Annotated[Storage, Meta(description="Where the state lies.")] = field(default_factory=Storage)
     output: Annotated[OutputBlock, Meta(description="How results are printed.")] = field(default_factory=OutputBlock)

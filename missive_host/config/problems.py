@@ -168,7 +168,7 @@ def _words(text: str, value: Any) -> str:
         if isinstance(value, str) and re.match(r"[a-z]+://[^/]*@", value):
             return "credentials do not belong into a URL; use an auth ref"
         return next((words for mark, words in _PATTERNS if mark in text), "is not in the expected form")
-    text = text.replace(" | null", "").replace("`null`", "nothing")
+    text = text.replace(" | null", "").replace("`null`", "nothing").replace("Expected `float`", "Expected a number")
     text = re.sub(r"`(str|int|bool|object|array)`", lambda match: _KINDS[match[1]], text)
     text = (
         text.replace("`int | str`", "a whole number or a string").replace("length >= 1", "some text").replace("`", "")

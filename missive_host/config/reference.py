@@ -23,6 +23,8 @@ TABLES: tuple[tuple[str, type[msgspec.Struct]], ...] = (
     ("Top level", model.Config),
     ("`[profiles.NAME]`", model.Profile),
     ("`[agents.NAME]`", model.Agent),
+    ("`[groups.NAME]`", model.GroupBlock),
+    ("`[[groups.NAME.members]]`", model.GroupMember),
     ("`[auth_refs.NAME]` and `[[auth_refs.NAME.headers]]`", model.AuthRef),
     ("`[storage]`", model.Storage),
     ("`[output]`", model.OutputBlock),
@@ -34,7 +36,7 @@ TABLES: tuple[tuple[str, type[msgspec.Struct]], ...] = (
     ("`[qos]`", model.Qos),
     ("`[plugins]`", model.Plugins),
 )
-_TYPES = {str: "string", int: "integer", bool: "boolean", Any: "any"}
+_TYPES = {str: "string", int: "integer", float: "number", bool: "boolean", Any: "any"}
 _NAMED = (
     (Name, "name"),
     (Duration, "duration"),

@@ -17,7 +17,7 @@ from missive_host.security.redact import MARK, Redactor
 if TYPE_CHECKING:
     from missive_host.config.model import Config
 
-_FREE = ("metadata", "settings", "service_parameters")
+_FREE = ("metadata", "routing_metadata", "settings", "service_parameters")
 """Tables with keys of the user's own choice: here a key may sound like a secret."""
 _ENDINGS = ("token", "secret", "password", "passwd", "apikey", "accesskey", "privatekey", "credential", "credentials")
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")

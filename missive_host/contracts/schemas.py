@@ -280,7 +280,8 @@ def config_schema() -> Schema:
             None,
             "Configuration files (TOML)",
             "A configuration file in TOML, as the JSON value that it stands for. Everything has a default. "
-            "Names that are referred to (agents, auth refs, profiles) must exist, too.",
+            "Names that are referred to (agents, auth refs, profiles) must exist, too; of a group's members no agent "
+            "and no rank may be there twice.",
         ),
         **{key: config[key] for key in ("properties", "additionalProperties")},
     }

@@ -170,6 +170,7 @@ def _choice(words: list[str], instance: Any) -> str:
 
 _NUMBERED = {
     "minimum": "expected a number of at least {}",
+    "exclusiveMinimum": "expected a number of more than {:g}",
     "maximum": "expected a number of at most {}",
     "minLength": "expected more text, a length of at least {}",
     "maxLength": "expected less text, a length of at most {}",

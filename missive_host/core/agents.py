@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from _thread import allocate_lock
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,6 +20,9 @@ from missive_host.core.views import given
 from missive_host.errors import ConfigError, MissiveError, ProtocolError, TransportError, nearest
 from missive_host.ids import now
 from missive_host.outputs import CardCache, SelectedInterface
+from missive_host.routing.breaker import counts
+from missive_host.routing.breaker import failed as breaker_failed
+from missive_host.routing.breaker import succeeded as breaker_succeeded
 from missive_host.security.secrets import Secret, resolve_auth_ref
 from missive_host.store.rows import AgentRow, CardRow
 
@@ -59,6 +63,10 @@ class Agents:
         self._core = core
         self._clients: dict[tuple[str, str | None], tuple[tuple[str, str], AgentClient]] = {}
         """By alias and binding: what the client was made of (times of the registration and the card), and it."""
+        self._in_flight: dict[str, int] = {}
+        self._counting = allocate_lock()
+        self._failing: dict[str, bool] = {}
+        """Whether the breaker of an agent has counted failures, as last seen."""
         self._learnt: set[str] = set()
         self._secrets: dict[str, tuple[tuple[str, Secret], ...]] = {}
 
@@ -183,9 +191,11 @@ class Agents:
         known = self._clients.get((alias, binding))
         if known is not None and not refresh:
             stamp = self._core.store.read(lambda tables: tables.agents.stamp(alias))
+            self._failing[alias] = stamp is not None and bool(stamp[3])
             if stamp is not None and stamp[:2] == known[0] and (stamp[2] or "") > now():
                 return known[1]
-        row = self.row(alias)
+        row, breaker = self._core.store.read(lambda tables: (tables.agents.get(alias), tables.breakers.get(alias)))
+        self._failing[alias] = breaker is not None and breaker.failures > 0
         card = await self.card(row, refresh=refresh)
         headers = self.headers(row)
         interface = self.interface(row, card.json, binding)
@@ -214,12 +224,69 @@ class Agents:
         return configured if configured.startswith("1") else "1.0"
 
     async def calling(
-        self, alias: str, call: Callable[[AgentClient], Awaitable[T]], *, binding: str | None = None
+        self,
+        alias: str,
+        call: Callable[[AgentClient], Awaitable[T]],
+        *,
+        binding: str | None = None,
+        counted: bool = False,
     ) -> tuple[T, AgentClient]:
         """Call an agent. If its card proves out of date, fetch it anew and, if that changes the road, call again.
 
         Out of date means: the agent refuses the protocol version, or cannot be reached where the card says.
+        `counted` says that the call is in `in_flight` already.
         """
+        if not counted:
+            self.engage(alias)
+        try:
+            result = await self._calling(alias, call, binding)
+        except MissiveError as error:
+            if counts(error):
+                await self.note_failure(alias, error)
+            raise
+        finally:
+            if not counted:
+                self.release(alias)
+        if self._failing.get(alias):
+            await self._note_success(alias)
+        return result
+
+    # --- what is under way, and how agents fare
+
+    def in_flight(self, alias: str) -> int:
+        """Return how many calls of this process to an agent are under way, or about to be."""
+        return self._in_flight.get(alias, 0)
+
+    def engage(self, alias: str) -> None:
+        """Count a call in. May be done in any thread; each is to be counted out by `release`."""
+        with self._counting:
+            self._in_flight[alias] = self._in_flight.get(alias, 0) + 1
+
+    def release(self, alias: str) -> None:
+        """Count a call out."""
+        with self._counting:
+            left = self._in_flight[alias] - 1
+            if left:
+                self._in_flight[alias] = left
+            else:
+                del self._in_flight[alias]
+
+    async def note_failure(self, alias: str, error: MissiveError) -> None:
+        """Count a failure in the agent's breaker."""
+        message = self._core.report(error).message
+        self._failing[alias] = True
+        with anyio.CancelScope(shield=True):
+            await self._core.commit(lambda tables: breaker_failed(tables, alias, message, now()))
+
+    async def _note_success(self, alias: str) -> None:
+        self._failing[alias] = False
+        # Shielded: the answer is here, and must not be lost to a deadline that passes meanwhile.
+        with anyio.CancelScope(shield=True):
+            await self._core.commit(lambda tables: breaker_succeeded(tables, alias, now()))
+
+    async def _calling(
+        self, alias: str, call: Callable[[AgentClient], Awaitable[T]], binding: str | None
+    ) -> tuple[T, AgentClient]:
         client = await self.client(alias, binding)
         try:
             return await call(client), client

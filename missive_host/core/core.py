@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from missive_host.config import Settings
     from missive_host.core.agents import Agents
     from missive_host.core.recorder import Recorder
+    from missive_host.plugins import Plugins
     from missive_host.security.options import CallOptions
     from missive_host.store import Store, Tables
 
@@ -33,10 +35,19 @@ class Core:
     folder of its config, or None.
     """
 
-    def __init__(self, settings: Settings, options: CallOptions, *, files: FileAccess | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        options: CallOptions,
+        *,
+        files: FileAccess | None = None,
+        plugins: Callable[[], Plugins] | None = None,
+    ) -> None:
         self.settings = settings
         self.options = options
         self.files = files
+        self._open_plugins = plugins
+        self._plugins: Plugins | None = None
         self.on_bytes: Callable[[int, int], None] | None = None
         """Told of progress in writing files: bytes done, bytes in all."""
         self.redactor = Redactor(options.secrets)
@@ -52,14 +63,14 @@ class Core:
 
     @property
     def store(self) -> Store:
-        """The store, opened and brought up to date with the agents of the config. Raises `StorageError`."""
+        """The store, opened and brought up to date with the agents and groups of the config. Raises `StorageError`."""
         if self._store is None:
-            from missive_host.core.seeding import seed_agents
+            from missive_host.core.seeding import seed
             from missive_host.store import Store
 
             store = Store.open(self.settings.paths.database)
             try:
-                seed_agents(store, self.settings.config)
+                seed(store, self.settings.config)
             except BaseException:
                 store.close()
                 raise
@@ -81,6 +92,19 @@ class Core:
 
             self._agents = Agents(self)
         return self._agents
+
+    @property
+    def plugins(self) -> Plugins:
+        """Where policies and reducers come from: what the caller gave, else the plugins that the config allows."""
+        if self._plugins is None:
+            if self._open_plugins is not None:
+                self._plugins = self._open_plugins()
+            else:
+                from missive_host.plugins import Gates, catalog, load
+
+                wanted = self.settings.config.plugins
+                self._plugins = load(catalog(Gates.of(wanted), files=wanted.files))
+        return self._plugins
 
     @property
     def recorder(self) -> Recorder:
@@ -108,6 +132,15 @@ class Core:
     async def commit(self, write: Callable[[Tables], T]) -> T:
         """Write to the store; a command that runs alone has nobody to share the commit with, or to hold up."""
         return await self.store.commit(write, alone=self._running <= 1)
+
+    @contextmanager
+    def sharing(self) -> Iterator[None]:
+        """Within it this command writes for several agents at once, so that its commits are worth putting together."""
+        self._running += 1
+        try:
+            yield
+        finally:
+            self._running -= 1
 
     async def _run(self, handler: Callable[..., Any], command: Command, emit: Emit) -> None:
         import anyio

@@ -15,13 +15,15 @@ from msgspec import UNSET
 
 from missive_host.a2a.shapes import EVENT_TYPES, TERMINAL, Json, payload, state
 from missive_host.core.views import given
-from missive_host.errors import MissiveError, ProtocolError, TransportError
+from missive_host.errors import DeadlineError, MissiveError, ProtocolError, TransportError
 from missive_host.ids import new_id, now
 from missive_host.outputs import Persistence
 from missive_host.store.events import new_event_id
 from missive_host.store.rows import EventRow, MessageRow, TaskRow
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from missive_host.a2a.parts import Request
     from missive_host.commands import Send, Stream
     from missive_host.core.core import Core
@@ -78,27 +80,33 @@ class Recorder:
 
     def plan(self, command: Send | Stream) -> Exchange:
         """Find the conversation that a message belongs to. Raises `ValidationError` if the agent is unknown."""
+        assert command.agent is not None
         exchange = Exchange(agent=command.agent, message_id=new_id(), task_id=command.task)
         return self._core.store.read(lambda tables: self._locate(tables, command, exchange))
 
     def _locate(self, tables: Tables, command: Send | Stream, exchange: Exchange) -> Exchange:
-        tables.agents.require(command.agent)
+        agent = exchange.agent
+        tables.agents.require(agent)
         if command.task is not None:
-            task = tables.tasks.find(command.agent, command.task)
+            task = tables.tasks.find(agent, command.task)
             if task is not None:
                 exchange.context_id, exchange.remote_context_id = task.context_id, task.remote_context_id
         if command.context is not None:
             # An id, a name, or the agent's own contextId; an id that nobody knows begins a new context.
             known = tables.contexts.get(command.context) or next(iter(tables.contexts.list(name=command.context)), None)
-            local = known.context_id if known else tables.contexts.local_of(command.agent, command.context)
+            local = known.context_id if known else tables.contexts.local_of(agent, command.context)
             exchange.context_id = local or command.context
             exchange.remote_context_id = (
-                tables.contexts.remote_of(exchange.context_id, command.agent) or exchange.remote_context_id
+                tables.contexts.remote_of(exchange.context_id, agent) or exchange.remote_context_id
             )
         return exchange
 
     async def request(self, exchange: Exchange, request: Request, kind: str) -> None:
         """Commit the request before the first attempt. `kind` is ``send`` or ``stream``."""
+        await self._core.commit(lambda tables: self.store_request(tables, exchange, request, kind))
+
+    def store_request(self, tables: Tables, exchange: Exchange, request: Request, kind: str) -> None:
+        """As `request`, within a commit of the caller's."""
         at = now()
         row = MessageRow(
             agent_alias=exchange.agent,
@@ -113,31 +121,32 @@ class Recorder:
             created_at=at,
             updated_at=at,
         )
-        event = self._event(f"a2a.{kind}.request", exchange, request.body, at)
-
-        def write(tables: Tables) -> None:
-            if exchange.context_id is not None:
-                tables.contexts.ensure(exchange.context_id, exchange.agent, at=at)
-            tables.messages.add_request(row)
-            tables.events.append(event)
-
-        await self._core.commit(write)
+        if exchange.context_id is not None:
+            tables.contexts.ensure(exchange.context_id, exchange.agent, at=at)
+        tables.messages.add_request(row)
+        tables.events.append(self._event(f"a2a.{kind}.request", exchange, request.body, at))
 
     async def failed(self, exchange: Exchange, kind: str, error: MissiveError | None) -> None:
         """Commit what became of a request that got no answer. No error: it was cut off."""
+        await self._core.commit(lambda tables: self.store_failed(tables, exchange, kind, error))
+
+    def store_failed(self, tables: Tables, exchange: Exchange, kind: str, error: MissiveError | None) -> None:
+        """As `failed`, within a commit of the caller's."""
         status = "unknown" if exchange.attempted and _may_have_arrived(error) else "failed"
         report = msgspec.to_builtins(self._core.report(error)) if error is not None else None
         at = now()
+        tables.messages.settle_request(exchange.agent, exchange.message_id, status, error=report, at=at)
         event = self._event(f"a2a.{kind}.failed", exchange, {"status": status, "error": report}, at)
+        tables.events.append(event)
 
-        def write(tables: Tables) -> None:
-            tables.messages.settle_request(exchange.agent, exchange.message_id, status, error=report, at=at)
-            tables.events.append(event)
-
-        await self._core.commit(write)
-
-    async def answered(self, exchange: Exchange, answer: Json, interface: SelectedInterface) -> Persistence:
-        """Commit the answer of a `send`, and tell which rows were written."""
+    async def answered(
+        self,
+        exchange: Exchange,
+        answer: Json,
+        interface: SelectedInterface,
+        also: Callable[[Tables], None] | None = None,
+    ) -> Persistence:
+        """Commit the answer of a `send`, and what `also` writes with it; tell which rows of the answer were written."""
         at = now()
         answer = self._core.redactor.known(answer)  # an agent may send back what it was sent
         name, value = payload(answer)
@@ -160,6 +169,8 @@ class Recorder:
                 self._put_message(tables, exchange, value, "response", at)
             event = self._event("a2a.send.response", exchange, answer, at)
             sequence = tables.events.append(event)
+            if also is not None:
+                also(tables)
             return Persistence(
                 request_message_id=exchange.message_id,
                 response_message_id=UNSET if name == "task" else value["messageId"],
@@ -348,7 +359,7 @@ class Recorder:
 
 def _may_have_arrived(error: MissiveError | None) -> bool:
     """Whether an agent may be at work on a request that ended so. What it refused in A2A's words, it is not."""
-    if error is None:
+    if error is None or isinstance(error, DeadlineError):
         return True
     if isinstance(error, TransportError):
         status = error.a2a.http_status if error.a2a is not None else None

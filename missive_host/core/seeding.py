@@ -1,24 +1,51 @@
-"""The agents of the config file, brought into the registry."""
+"""The agents and groups of the config file, brought into the store."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from missive_host.ids import now
-from missive_host.store.rows import AgentRow
+from missive_host.store.rows import AgentRow, GroupRow, MemberRow
 
 if TYPE_CHECKING:
     from missive_host.config import Config
-    from missive_host.store import Store
+    from missive_host.store import Store, Tables
 
 
-def seed_agents(store: Store, config: Config) -> None:
-    """Make the read-only agents of the store those of the config: new, changed and gone ones alike.
+def seed(store: Store, config: Config) -> None:
+    """Make the read-only agents and groups of the store those of the config: new, changed and gone ones alike.
 
     Writes only if something differs, so that a command that merely reads takes no write lock.
     """
     at = now()
-    seeds = tuple(
+    agents, groups = _agents(config, at), _groups(config, at)
+
+    def is_seeded(tables: Tables) -> bool:
+        return tables.agents.is_seeded(agents) and tables.groups.is_seeded(groups)
+
+    def write(tables: Tables) -> None:
+        _note_departures(tables, config)
+        tables.agents.seed(agents)
+        tables.groups.seed(groups)
+
+    if not store.read(is_seeded):
+        store.write(write)
+
+
+def _note_departures(tables: Tables, config: Config) -> None:
+    """Write into the journal which groups made by hand lose an agent because it is gone from the config."""
+    for agent in tables.agents.list():
+        if agent.source != "config_seed" or agent.alias in config.agents:
+            continue
+        for place in tables.groups.of_agent(agent.alias):
+            if not tables.groups.get(place.group).read_only:
+                from missive_host.core.handlers.group import removal_event
+
+                tables.events.append(removal_event(place))
+
+
+def _agents(config: Config, at: str) -> tuple[AgentRow, ...]:
+    return tuple(
         AgentRow(
             alias=alias,
             source="config_seed",
@@ -35,5 +62,34 @@ def seed_agents(store: Store, config: Config) -> None:
         )
         for alias, agent in config.agents.items()
     )
-    if not store.read(lambda tables: tables.agents.is_seeded(seeds)):
-        store.write(lambda tables: tables.agents.seed(seeds))
+
+
+def _groups(config: Config, at: str) -> tuple[tuple[GroupRow, tuple[MemberRow, ...]], ...]:
+    return tuple(
+        (
+            GroupRow(
+                name=name,
+                source="config_seed",
+                routing_policy=group.routing_policy,
+                notes=group.notes,
+                metadata=dict(group.metadata),
+                read_only=True,
+                created_at=at,
+                updated_at=at,
+            ),
+            tuple(
+                MemberRow(
+                    group=name,
+                    agent=member.agent,
+                    rank=member.rank,
+                    tags=tuple(dict.fromkeys(member.tags)),
+                    weight=member.weight,
+                    routing_metadata=dict(member.routing_metadata),
+                    created_at=at,
+                    updated_at=at,
+                )
+                for member in group.members
+            ),
+        )
+        for name, group in config.groups.items()
+    )

@@ -8,6 +8,7 @@ from typing import TypeVar
 from msgspec import UNSET, UnsetType
 
 from missive_host.a2a.shapes import artifact_kind, media_type, task_text, text_of
+from missive_host.ids import now
 from missive_host.outputs import (
     AgentView,
     ArtifactSummary,
@@ -17,7 +18,17 @@ from missive_host.outputs import (
     MessageView,
     TaskView,
 )
-from missive_host.store.rows import AgentRow, ArtifactRow, ContextCounts, ContextRow, EventRow, MessageRow, TaskRow
+from missive_host.routing.breaker import is_resting
+from missive_host.store.rows import (
+    AgentRow,
+    ArtifactRow,
+    BreakerRow,
+    ContextCounts,
+    ContextRow,
+    EventRow,
+    MessageRow,
+    TaskRow,
+)
 
 T = TypeVar("T")
 PREVIEW = 200
@@ -29,7 +40,9 @@ def given(value: T | None) -> T | UnsetType:
     return UNSET if value is None else value
 
 
-def agent_view(row: AgentRow) -> AgentView:
+def agent_view(row: AgentRow, breaker: BreakerRow | None = None) -> AgentView:
+    """Return an agent, with how it has failed of late."""
+    failing = breaker is not None and breaker.failures > 0
     return AgentView(
         alias=row.alias,
         source=row.source,
@@ -47,6 +60,9 @@ def agent_view(row: AgentRow) -> AgentView:
         read_only=row.read_only,
         created_at=row.created_at,
         updated_at=row.updated_at,
+        failures=breaker.failures if breaker is not None and failing else UNSET,
+        last_failure=given(breaker.last_error) if breaker is not None and failing else UNSET,
+        resting_until=given(breaker.until) if breaker is not None and is_resting(breaker, now()) else UNSET,
     )
 
 

@@ -18,6 +18,10 @@ _SELECT = """
            c.fetched_at, c.etag, c.last_modified, c.expires_at
     FROM agents a LEFT JOIN agent_cards c ON c.alias = a.alias
 """
+_SELECT_CARDS = """
+    SELECT alias, url, card_json, etag, last_modified, fetched_at, expires_at, max_age FROM agent_cards
+"""
+_AMONG = "IN (SELECT value FROM json_each(?))"
 _INSERT = """
     INSERT INTO agents (source, base_url, interface_urls_json, binding_preference_json, auth_ref, tags_json, notes,
                         metadata_json, read_only, updated_at, alias, created_at)
@@ -63,11 +67,11 @@ class Agents:
         if self._execute("SELECT 1 FROM agents WHERE alias = ?", (alias,)).fetchone() is None:
             self.get(alias)
 
-    def stamp(self, alias: str) -> tuple[str, str | None, str | None] | None:
-        """Return when the registration changed, when the card was fetched and when it expires."""
-        row: tuple[str, str | None, str | None] | None = self._execute(
-            "SELECT a.updated_at, c.fetched_at, c.expires_at FROM agents a LEFT JOIN agent_cards c USING (alias)"
-            " WHERE a.alias = ?",
+    def stamp(self, alias: str) -> tuple[str, str | None, str | None, int | None] | None:
+        """Return when the registration changed, when the card was fetched and expires, and the failures counted."""
+        row: tuple[str, str | None, str | None, int | None] | None = self._execute(
+            "SELECT a.updated_at, c.fetched_at, c.expires_at, b.failures FROM agents a"
+            " LEFT JOIN agent_cards c USING (alias) LEFT JOIN breakers b USING (alias) WHERE a.alias = ?",
             (alias,),
         ).fetchone()
         return row
@@ -77,8 +81,13 @@ class Agents:
         where = Where().given("EXISTS (SELECT 1 FROM json_each(a.tags_json) WHERE value = ?)", tag)
         return tuple(_agent(row) for row in self._execute(where.sql(_SELECT, "ORDER BY a.alias"), where.values))
 
+    def among(self, aliases: Sequence[str]) -> dict[str, AgentRow]:
+        """Return those of the agents that are registered, by alias."""
+        rows = self._execute(f"{_SELECT} WHERE a.alias {_AMONG}", (to_json(aliases),))
+        return {agent.alias: agent for agent in map(_agent, rows)}
+
     def update(self, agent: AgentRow) -> None:
-        """Replace an agent's registration. The cached card goes when the URL changes.
+        """Replace an agent's registration. The cached card and the breaker go when the URL changes.
 
         Raises `ValidationError` if it is unknown or comes from the config.
         """
@@ -87,17 +96,22 @@ class Agents:
     def remove(self, alias: str, *, purge: bool = False) -> None:
         """Forget an agent and its card; with `purge` also its tasks, artifacts, messages and remote contextIds.
 
-        Contexts and the event journal stay. Raises `ValidationError` if it is unknown or comes from the config.
+        With `purge` it leaves its groups and the operations that it took part in; without, an agent that is in a
+        group is kept. Contexts and the event journal stay. Raises `ValidationError` if the agent is unknown, comes
+        from the config, or is in a group.
         """
         self._writable(alias)
+        if not purge:
+            self._refuse_member(alias)
         self._execute("DELETE FROM agents WHERE alias = ?", (alias,))
         if purge:
             self._execute("DELETE FROM tasks WHERE agent_alias = ?", (alias,))
             self._execute("DELETE FROM messages WHERE agent_alias = ?", (alias,))
             self._execute("DELETE FROM remote_contexts WHERE agent_alias = ?", (alias,))
+            self._execute("DELETE FROM operation_members WHERE agent_alias = ?", (alias,))
 
     def rename(self, alias: str, new_alias: str, *, at: str) -> None:
-        """Give an agent another alias; its card, contexts, tasks, artifacts and messages go with it.
+        """Give an agent another alias; its card, contexts, tasks, artifacts, messages and groups go with it.
 
         The event journal keeps the alias of its time. Raises `ValidationError` if the agent is unknown or comes
         from the config, or if the new alias is taken by an agent or still holds what a removed agent left.
@@ -118,6 +132,7 @@ class Agents:
             "UPDATE remote_contexts SET agent_alias = ? WHERE agent_alias = ?",
             "UPDATE tasks SET agent_alias = ? WHERE agent_alias = ?",
             "UPDATE messages SET agent_alias = ? WHERE agent_alias = ?",
+            "UPDATE operation_members SET agent_alias = ? WHERE agent_alias = ?",
         ):
             self._execute(statement, (new_alias, alias))
 
@@ -145,18 +160,13 @@ class Agents:
 
     def card(self, alias: str) -> CardRow | None:
         """Return an agent's cached card."""
-        row = self._execute(
-            "SELECT url, card_json, etag, last_modified, fetched_at, expires_at, max_age"
-            " FROM agent_cards WHERE alias = ?",
-            (alias,),
-        ).fetchone()
-        if row is None:
-            return None
-        url, card, etag, last_modified, fetched_at, expires_at, max_age = row
-        return CardRow(
-            alias=alias, url=url, card=from_json(card), etag=etag, last_modified=last_modified,
-            fetched_at=fetched_at, expires_at=expires_at, max_age=max_age,
-        )  # fmt: skip
+        row = self._execute(f"{_SELECT_CARDS} WHERE alias = ?", (alias,)).fetchone()
+        return _card(row) if row else None
+
+    def cards(self, aliases: Sequence[str]) -> dict[str, CardRow]:
+        """Return the cached cards of several agents, by alias."""
+        rows = self._execute(f"{_SELECT_CARDS} WHERE alias {_AMONG}", (to_json(aliases),))
+        return {card.alias: card for card in map(_card, rows)}
 
     def put_card(self, card: CardRow) -> None:
         """Cache a card, in place of the one before. The agent must be registered."""
@@ -189,12 +199,24 @@ class Agents:
         self._execute(_UPDATE, (*_values(agent), agent.alias))
         if stored.base_url != agent.base_url:
             self.delete_card(agent.alias)
+            self._execute("DELETE FROM breakers WHERE alias = ?", (agent.alias,))  # its failures were another's
+
+    def _refuse_member(self, alias: str) -> None:
+        rows = self._execute("SELECT group_name FROM group_members WHERE agent_alias = ? ORDER BY group_name", (alias,))
+        groups = [row[0] for row in rows]
+        if groups:
+            raise ValidationError(
+                f"agent '{alias}' is in the group{'s' if len(groups) > 1 else ''} {', '.join(groups)}",
+                help=f"`missive group remove GROUP {alias}` takes it out; `missive agent remove {alias} --purge` "
+                "takes it out of all of them, and deletes its tasks and messages",
+            )
 
     def _holds_rows(self, alias: str) -> bool:
         row = self._execute(
             "SELECT EXISTS (SELECT 1 FROM tasks WHERE agent_alias = ?1)"
             " OR EXISTS (SELECT 1 FROM messages WHERE agent_alias = ?1)"
-            " OR EXISTS (SELECT 1 FROM remote_contexts WHERE agent_alias = ?1)",
+            " OR EXISTS (SELECT 1 FROM remote_contexts WHERE agent_alias = ?1)"
+            " OR EXISTS (SELECT 1 FROM operation_members WHERE agent_alias = ?1)",
             (alias,),
         ).fetchone()
         return bool(row[0])
@@ -251,4 +273,17 @@ def _agent(row: tuple[Any, ...]) -> AgentRow:
         card_etag=row[13],
         card_last_modified=row[14],
         card_expires_at=row[15],
+    )
+
+
+def _card(row: tuple[Any, ...]) -> CardRow:
+    return CardRow(
+        alias=row[0],
+        url=row[1],
+        card=from_json(row[2]),
+        etag=row[3],
+        last_modified=row[4],
+        fetched_at=row[5],
+        expires_at=row[6],
+        max_age=row[7],
     )

@@ -180,3 +180,84 @@ class EventRow(msgspec.Struct, frozen=True, kw_only=True):
     payload: Json = {}
     metadata: Json = {}
     sequence: int = 0
+
+
+class GroupRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A group of agents."""
+
+    name: str
+    source: str = "local"
+    """``local`` or ``config_seed``."""
+    routing_policy: str = "direct"
+    notes: str | None = None
+    metadata: Json = {}
+    read_only: bool = False
+    created_at: str
+    updated_at: str
+
+
+class MemberRow(msgspec.Struct, frozen=True, kw_only=True):
+    """An agent in a group."""
+
+    group: str
+    agent: str
+    rank: str
+    """Unique in the group; members are ordered by it, see `missive_host.store.values.rank_order`."""
+    tags: tuple[str, ...] = ()
+    weight: float = 1.0
+    """Positive and finite."""
+    routing_metadata: Json = {}
+    created_at: str
+    updated_at: str
+
+
+class BreakerRow(msgspec.Struct, frozen=True, kw_only=True):
+    """How an agent has failed of late, and how long it rests for it."""
+
+    alias: str
+    failures: int
+    """How many in a row."""
+    opened_at: str | None = None
+    until: str | None = None
+    """It rests until then."""
+    last_error: str | None = None
+    updated_at: str
+
+
+class OperationRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A collective operation."""
+
+    operation_id: str
+    """``<kind>/<uuid>``."""
+    kind: str
+    """``bcast``, ``scatter``, ``barrier``, ``gather``, ``reduce`` or ``allreduce``."""
+    group: str
+    context_id: str
+    """The local context."""
+    status: str = "running"
+    document: Json | None = None
+    """The result as it was printed, once there is one."""
+    created_at: str
+    updated_at: str
+    finished_at: str | None = None
+
+
+class OperationMemberRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A member of a group in one operation, as it was when that began, and what came of it."""
+
+    operation_id: str
+    agent: str
+    rank: str
+    status: str
+    request_message_id: str | None = None
+    response_message_id: str | None = None
+    task_id: str | None = None
+    remote_context_id: str | None = None
+    """The agent's own contextId."""
+    state: str | None = None
+    """The state of its task, one of missive's."""
+    shape: str | None = None
+    """What it answered with: ``task`` or ``message``."""
+    error: Json | None = None
+    """An `ErrorReport` as JSON."""
+    updated_at: str

@@ -14,19 +14,63 @@ from missive_host.store.tasks import Tasks
 if TYPE_CHECKING:
     from sqlite3 import Connection
 
+    from missive_host.store.groups import Groups
+    from missive_host.store.operations import Operations
+    from missive_host.store.routing import Breakers, Routing
+
 
 class Tables:
     """What a function that is given to `Store.read`, `Store.write` or `Store.commit` works with.
 
-    It is valid only while that function runs.
+    It is valid only while that function runs. What most commands do not need is imported when it is used.
     """
 
-    __slots__ = ("agents", "artifacts", "contexts", "events", "messages", "tasks")
+    __slots__ = (
+        "_breakers", "_connection", "_groups", "_operations", "_routing",
+        "agents", "artifacts", "contexts", "events", "messages", "tasks",
+    )  # fmt: skip
 
     def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._groups: Groups | None = None
+        self._routing: Routing | None = None
+        self._breakers: Breakers | None = None
+        self._operations: Operations | None = None
         self.agents = Agents(connection)
         self.contexts = Contexts(connection)
         self.tasks = Tasks(connection)
         self.messages = Messages(connection)
         self.artifacts = Artifacts(connection)
         self.events = Events(connection)
+
+    @property
+    def groups(self) -> Groups:
+        if self._groups is None:
+            from missive_host.store.groups import Groups
+
+            self._groups = Groups(self._connection)
+        return self._groups
+
+    @property
+    def routing(self) -> Routing:
+        if self._routing is None:
+            from missive_host.store.routing import Routing
+
+            self._routing = Routing(self._connection)
+        return self._routing
+
+    @property
+    def breakers(self) -> Breakers:
+        if self._breakers is None:
+            from missive_host.store.routing import Breakers
+
+            self._breakers = Breakers(self._connection)
+        return self._breakers
+
+    @property
+    def operations(self) -> Operations:
+        if self._operations is None:
+            from missive_host.store.operations import Operations
+
+            self._operations = Operations(self._connection)
+        return self._operations

@@ -34,6 +34,14 @@ def normal_time(text: str) -> str:
     )
 
 
+def rank_order(rank: str) -> tuple[tuple[int, int, str], ...]:
+    """Return the key to sort ranks by: numbers within them count as numbers, so that ``2`` is before ``10``."""
+    import re
+
+    parts = re.findall(r"[0-9]+|[^0-9]+", rank)
+    return (*((0, int(part), "") if part[0].isdigit() else (1, 0, part) for part in parts), (2, 0, rank))
+
+
 class Where:
     """Conditions joined by AND. The conditions are constants of this package; values are always bound."""
 

@@ -141,7 +141,18 @@ def test_characters_in_names_and_ids(form: str) -> None:
 
 @cache
 def documents(cls: type[Data]) -> st.SearchStrategy[Output]:
-    return st.builds(Output, fields_of(cls).map(lambda fields: msgspec.convert(fields, cls)), st.integers(0, 50))
+    values = fields_of(cls).map(lambda fields: msgspec.convert(with_true_categories(fields), cls))
+    return st.builds(Output, values, st.integers(0, 50))
+
+
+def with_true_categories(value: Any) -> Any:
+    """Return fields in which the errors of members and attempts are of a category that there is."""
+    if isinstance(value, dict):
+        value = {key: with_true_categories(item) for key, item in value.items()}
+        if {"code", "category", "message", "exit_code"} <= value.keys():
+            value |= {"category": ValidationError.category, "code": f"missive::{ValidationError.category}"}
+        return value
+    return [with_true_categories(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def reports() -> st.SearchStrategy[ErrorReport]:

@@ -122,7 +122,7 @@ def test_a_value_is_never_repeated() -> None:
         ({"enum": [1, 2]}, 5, "expected 1 or 2"),
         ({"const": None}, 5, "expected null"),
         ({"maxItems": 1}, [1, 2], "expected fewer items, at most 1"),
-        ({"exclusiveMinimum": 0}, 0, "is not in the expected form"),
+        ({"exclusiveMinimum": 0}, 0, "expected a number of more than 0"),
         ({"pattern": r"^a\$$"}, "a$\n", "is not in the expected form"),
         ({"pattern": "^[$]$"}, "a", "is not in the expected form"),
         ({"minLength": 1}, "", "expected some text"),

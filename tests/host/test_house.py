@@ -28,9 +28,11 @@ PLUGINS = {folder.name: folder for folder in sorted(ROOT.glob("plugins/*/missive
 LEAVES = {"__version__", "errors", "ids"}
 WORDS = LEAVES | {"commands", "outputs"}
 """The command model and the result documents."""
+RESULTS = {"outputs_collectives", "outputs_groups", "outputs_routes"}
+"""The result documents of one noun each, so that a command imports only its own."""
 AUTHORS = {"hookspecs", "specs", "protocols", "envelopes", "commands", "errors"}
 """What a plugin is written against."""
-BELOW_CORE = WORDS | AUTHORS | {"a2a", "collectives", "config", "contracts", "routing", "security", "store"}
+BELOW_CORE = WORDS | RESULTS | AUTHORS | {"a2a", "collectives", "config", "contracts", "routing", "security", "store"}
 
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
@@ -38,6 +40,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "commands": {"errors"},
     "outputs": {"errors"},
     "outputs_host": {"outputs"},
+    "outputs_collectives": {"errors", "outputs"},
+    "outputs_groups": {"outputs"},
+    "outputs_routes": {"errors", "outputs"},
     "envelopes": {"commands", "errors", "outputs"},
     "contracts": {"commands", "config", "envelopes", "errors", "outputs"},
     "specs": set(),
@@ -48,9 +53,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "security": WORDS | {"config"},
     "store": LEAVES,
     "a2a": WORDS,
-    "routing": WORDS | {"protocols", "specs"},
-    "collectives": WORDS | {"protocols", "specs"},
-    "core": BELOW_CORE,
+    "routing": WORDS | {"a2a", "core", "outputs_routes", "protocols", "specs", "store"},
+    "collectives": WORDS | {"a2a", "core", "outputs_collectives", "protocols", "specs", "store"},
+    "core": BELOW_CORE | {"plugins"},
     "adapter_options": {"config", "errors", "security", "specs"},
     "runner": BELOW_CORE | {"core"},
     "testing": WORDS | AUTHORS | {"plugins"},

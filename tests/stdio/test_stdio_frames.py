@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 NOT_JSON_HELP = "a frame is one JSON object; see `missive contract show missive.stdio.v1`"
 COMMANDS_HELP = (
-    "one of: agent_inspect, agent_list, agent_show, context_list, context_show, send, stream, "
+    "one of: agent_inspect, agent_list, agent_show, allreduce, barrier, bcast, context_list, context_show, gather, "
+    "group_list, group_show, reduce, route_explain, scatter, send, stream, "
     "task_cancel, task_get, task_list, task_subscribe, task_wait"
 )
 X_HELP = "names that begin with x_ are let through and ignored"
@@ -123,8 +124,8 @@ BAD: dict[str, tuple[bytes, dict[str, Any]]] = {
         refusal(1, "field `timeout`: expected a duration such as 500ms, 30s, 5m or 1h", frame_id="a"),
     ),
     "missing field": (
-        b'{"id":"a","command":"send","message":"hello"}',
-        refusal(1, "field `agent` is missing", frame_id="a"),
+        b'{"id":"a","command":"task_wait"}',
+        refusal(1, "field `task_id` is missing", frame_id="a"),
     ),
     "invalid UTF-8": (
         b'{"id":"a","command":"\xff"}',

@@ -58,6 +58,19 @@ def test_agents_are_listed_by_alias_and_by_tag(store: Store) -> None:
     assert store.read(lambda t: t.agents.list(tag="z")) == ()
 
 
+def test_several_agents_and_their_cards_are_read_at_once(store: Store) -> None:
+    for alias in ("a", "b", "c"):
+        store.write(lambda t, alias=alias: t.agents.add(agent(alias)))  # type: ignore[misc]
+    cards = {alias: card(alias, etag=f'"{alias}"', expires_at=T1) for alias in ("a", "c")}
+    for kept in cards.values():
+        store.write(lambda t, kept=kept: t.agents.put_card(kept))  # type: ignore[misc]
+    rows = store.read(lambda t: t.agents.among(("c", "b", "nobody")))
+    assert rows == {alias: store.read(lambda t, alias=alias: t.agents.get(alias)) for alias in ("b", "c")}  # type: ignore[misc]
+    assert store.read(lambda t: t.agents.cards(("a", "b", "nobody"))) == {"a": cards["a"]}
+    assert store.read(lambda t: t.agents.among(())) == {}
+    assert store.read(lambda t: t.agents.cards(())) == {}
+
+
 def test_a_card_is_cached_with_its_validators(store: Store) -> None:
     cached = card("echo", etag='"1"', last_modified="yesterday", expires_at=T1, max_age=60)
     store.write(

@@ -10,32 +10,39 @@ from msgspec.structs import replace
 from missive_host import commands as c
 from missive_host import outputs as o
 from missive_host.core.views import agent_view
-from missive_host.errors import MissiveError, ValidationError, nearest
+from missive_host.errors import ValidationError, nearest
 from missive_host.ids import now
 from missive_host.store.rows import AgentRow
 
 if TYPE_CHECKING:
     from missive_host.core.agents import Card
     from missive_host.core.core import Core, Emit
-    from missive_host.store import Tables
+    from missive_host.store import BreakerRow, Tables
 
 
 def agent_list(core: Core, command: c.AgentList) -> o.Output:
-    rows = core.store.read(lambda tables: tables.agents.list(tag=command.tag))
+    rows, breakers = core.store.read(lambda tables: (tables.agents.list(tag=command.tag), tables.breakers.list()))
+    failing = {breaker.alias: breaker for breaker in breakers}
     return o.Output(
         o.AgentListResult(
             profile=core.profile,
             count=len(rows),
-            agents=tuple(agent_view(row) for row in rows),
+            agents=tuple(agent_view(row, failing.get(row.alias)) for row in rows),
             message=f"{len(rows)} agent{'s' if len(rows) != 1 else ''} registered",
         )
     )
 
 
 def agent_show(core: Core, command: c.AgentShow) -> o.Output:
-    row = core.store.read(lambda tables: tables.agents.get(command.agent))
+    row, breaker = core.store.read(
+        lambda tables: (tables.agents.get(command.agent), tables.breakers.get(command.agent))
+    )
     return o.Output(
-        o.AgentShowResult(profile=core.profile, agent=agent_view(row), message=f"agent '{row.alias}' at {row.base_url}")
+        o.AgentShowResult(
+            profile=core.profile,
+            agent=agent_view(row, breaker),
+            message=f"agent '{row.alias}' at {row.base_url}",
+        )
     )
 
 
@@ -80,7 +87,7 @@ def agent_update(core: Core, command: c.AgentUpdate) -> o.Output:
     preference, interfaces = _preference(command.binding_preference), _interfaces(command.interfaces)
     auth_ref = _auth_ref(core, command.auth_ref)
 
-    def write(tables: Tables) -> AgentRow:
+    def write(tables: Tables) -> tuple[AgentRow, BreakerRow | None]:
         row = tables.agents.get(command.agent)
         cleared = {{"interfaces": "interface_urls"}.get(name, name): empty[name] for name in command.clear}
         row = replace(row, **cleared)
@@ -98,47 +105,59 @@ def agent_update(core: Core, command: c.AgentUpdate) -> o.Output:
         )
         tables.agents.update(row)
         tables.events.append(_event("missive.agent.update", row))
-        return tables.agents.get(row.alias)
+        return tables.agents.get(row.alias), tables.breakers.get(row.alias)
 
-    row = core.store.write(write)
+    row, breaker = core.store.write(write)
     return o.Output(
-        o.AgentUpdateResult(profile=core.profile, agent=agent_view(row), message=f"agent '{row.alias}' updated")
+        o.AgentUpdateResult(
+            profile=core.profile, agent=agent_view(row, breaker), message=f"agent '{row.alias}' updated"
+        )
     )
 
 
 def agent_remove(core: Core, command: c.AgentRemove) -> o.Output:
-    def write(tables: Tables) -> None:
+    def write(tables: Tables) -> tuple[str, ...]:
         row = tables.agents.get(command.agent)
+        places = tables.groups.of_agent(command.agent)
         tables.agents.remove(command.agent, purge=command.purge)
-        tables.events.append(_event("missive.agent.remove", row, purged=command.purge))
+        if places:
+            from missive_host.core.handlers.group import removal_event
 
-    core.store.write(write)
-    kept = "with all its tasks and messages" if command.purge else "its tasks and messages are kept"
+            for place in places:
+                tables.events.append(removal_event(place))
+        tables.events.append(_event("missive.agent.remove", row, purged=command.purge))
+        return tuple(place.group for place in places)
+
+    groups = core.store.write(write)
+    if not command.purge:
+        what = "; its tasks and messages are kept"
+    elif groups:
+        what = f" with all its tasks and messages, and taken out of {', '.join(groups)}"
+    else:
+        what = " with all its tasks and messages"
     return o.Output(
         o.AgentRemoveResult(
             profile=core.profile,
             agent=command.agent,
             purged=command.purge,
-            message=f"agent '{command.agent}' removed; {kept}"
-            if not command.purge
-            else f"agent '{command.agent}' removed {kept}",
+            message=f"agent '{command.agent}' removed{what}",
         )
     )
 
 
 def agent_rename(core: Core, command: c.AgentRename) -> o.Output:
-    def write(tables: Tables) -> AgentRow:
+    def write(tables: Tables) -> tuple[AgentRow, BreakerRow | None]:
         tables.agents.rename(command.agent, command.new_name, at=now())
         row = tables.agents.get(command.new_name)
         tables.events.append(_event("missive.agent.rename", row, previous=command.agent))
-        return row
+        return row, tables.breakers.get(row.alias)
 
-    row = core.store.write(write)
+    row, breaker = core.store.write(write)
     return o.Output(
         o.AgentRenameResult(
             profile=core.profile,
             previous=command.agent,
-            agent=agent_view(row),
+            agent=agent_view(row, breaker),
             message=f"agent '{command.agent}' is now '{row.alias}'",
         )
     )
@@ -168,7 +187,9 @@ async def _inspect(
         o.Output(
             result(
                 profile=core.profile,
-                agent=agent_view(core.agents.row(alias)),
+                agent=agent_view(
+                    *core.store.read(lambda tables: (tables.agents.get(alias), tables.breakers.get(alias)))
+                ),
                 cache=card.cache_view(),
                 selected_interface=interface,
                 card=_card_view(card),
@@ -201,44 +222,21 @@ def _card_view(card: Card) -> o.CardView:
 
 async def agent_capabilities(core: Core, command: c.AgentCapabilities, emit: Emit) -> None:
     """Sum up one agent, or all; of all, one that cannot be reached is told of, not fatal."""
-    import anyio
+    from missive_host.core.capabilities import capabilities_of, capabilities_of_all
 
-    from missive_host.core.agents import capability_summary
-
-    rows = (core.agents.row(command.agent),) if command.agent else core.store.read(lambda tables: tables.agents.list())
-    found: dict[str, o.Capabilities] = {}
-    limit = anyio.Semaphore(core.settings.config.qos.concurrency)
-
-    async def look(row: AgentRow) -> None:
-        error: str | None = None
-        card: Card | None = None
-        async with limit:
-            try:
-                card = await core.agents.card(row, refresh=command.refresh)
-            except MissiveError as failure:
-                if command.agent:
-                    raise
-                error = core.report(failure).message
-        summary = capability_summary(row.alias, row.tags, row.metadata, card.json if card else None)
-        found[row.alias] = o.Capabilities(
-            cache={"status": card.status, "fetched_at": card.row.fetched_at} if card else {"status": "missing"},
-            error=UNSET if error is None else error,
-            **summary,
-        )
-
+    agents: tuple[o.Capabilities, ...]
     if command.agent:
-        await look(rows[0])
+        agents = (await capabilities_of(core, core.agents.row(command.agent), refresh=command.refresh),)
     else:
-        async with anyio.create_task_group() as group:
-            for row in rows:
-                group.start_soon(look, row)
+        rows = core.store.read(lambda tables: tables.agents.list())
+        agents = tuple((await capabilities_of_all(core, rows, refresh=command.refresh)).values())
     await emit(
         o.Output(
             o.AgentCapabilitiesResult(
                 profile=core.profile,
-                count=len(rows),
-                agents=tuple(found[row.alias] for row in rows),
-                message=f"{len(rows)} agent{'s' if len(rows) != 1 else ''}",
+                count=len(agents),
+                agents=agents,
+                message=f"{len(agents)} agent{'s' if len(agents) != 1 else ''}",
             )
         )
     )

@@ -11,7 +11,7 @@ from missive_host import outputs as o
 from missive_host.a2a.parts import Request, build_request
 from missive_host.a2a.shapes import Json, message_text, payload, state, task_text
 from missive_host.core.views import given
-from missive_host.errors import MissiveError
+from missive_host.errors import MissiveError, ValidationError
 
 if TYPE_CHECKING:
     from missive_host.a2a.client import AgentClient
@@ -20,6 +20,35 @@ if TYPE_CHECKING:
 
 
 async def send(core: Core, command: c.Send, emit: Emit) -> None:
+    if addressed_to_group(command):
+        from missive_host.routing.execution import route
+
+        await route(core, command, emit)
+    else:
+        await emit(o.Output(await send_one(core, command)))
+
+
+def addressed_to_group(command: c.Send | c.Stream) -> bool:
+    """Tell whether a message goes to a group. Raises `ValidationError` if it is not clear where it goes."""
+    if command.group is not None:
+        for name in ("agent", "task"):
+            if getattr(command, name) is not None:
+                raise ValidationError(
+                    f"fields `group` and `{name}` exclude each other", help="a policy chooses the agent, for a new task"
+                )
+        return True
+    if command.agent is None:
+        raise ValidationError("field `agent` is missing", help="name an agent, or a `group` of which one is chosen")
+    for name in ("policy", "preferred_agent", "quorum"):
+        if getattr(command, name) is not None:
+            raise ValidationError(f"field `{name}` needs a `group`", help="to one agent there is nothing to choose")
+    if command.requirements != c.Requirements():
+        raise ValidationError("field `requirements` needs a `group`", help="to one agent there is nothing to choose")
+    return False
+
+
+async def send_one(core: Core, command: c.Send) -> o.SendResult:
+    """Send to one agent, and return its answer once it is written down."""
     exchange, request = prepare(core, command)
     await begin(core, exchange, request, "send")
 
@@ -28,12 +57,12 @@ async def send(core: Core, command: c.Send, emit: Emit) -> None:
         return await client.send(request.body)
 
     try:
-        answer, client = await core.agents.calling(command.agent, call, binding=command.binding)
+        answer, client = await core.agents.calling(exchange.agent, call, binding=command.binding)
     except BaseException as error:
         await record_failure(core, exchange, "send", error)
         raise
     persistence = await core.recorder.answered(exchange, answer, client.interface)
-    await emit(o.Output(_result(core, command, request, answer, client, persistence)))
+    return send_result(core, exchange.agent, request, answer, client, persistence)
 
 
 def prepare(core: Core, command: c.Send | c.Stream) -> tuple[Exchange, Request]:
@@ -68,9 +97,10 @@ async def record_failure(core: Core, exchange: Exchange, kind: str, error: BaseE
         await core.recorder.failed(exchange, kind, error if isinstance(error, MissiveError) else None)
 
 
-def _result(
-    core: Core, command: c.Send, request: Request, answer: Json, client: AgentClient, persistence: o.Persistence
+def send_result(
+    core: Core, agent: str, request: Request, answer: Json, client: AgentClient, persistence: o.Persistence
 ) -> o.SendResult:
+    """Return the document of an answer."""
     name, value = payload(answer)
     if name == "task":
         view = o.ResponseView(
@@ -81,7 +111,7 @@ def _result(
             text=given(task_text(value)),
             raw=value,
         )
-        message = f"agent '{command.agent}' answered with task {value['id']}: {view.state}"
+        message = f"agent '{agent}' answered with task {value['id']}: {view.state}"
     else:
         view = o.ResponseView(
             shape="message",
@@ -91,10 +121,10 @@ def _result(
             text=given(message_text(value)),
             raw=value,
         )
-        message = f"agent '{command.agent}' answered with a message"
+        message = f"agent '{agent}' answered with a message"
     return o.SendResult(
         profile=core.profile,
-        agent=command.agent,
+        agent=agent,
         selected_interface=client.interface,
         request=request.view,
         response=view,

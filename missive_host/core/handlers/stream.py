@@ -2,23 +2,57 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from missive_host import commands as c
 from missive_host import outputs as o
 from missive_host.core.following import Following
-from missive_host.core.handlers.send import begin, prepare, record_failure
+from missive_host.core.handlers.send import addressed_to_group, begin, prepare, record_failure
 from missive_host.errors import A2AErrorInfo, ProtocolError
 
 if TYPE_CHECKING:
     from missive_host.a2a.client import AgentClient
+    from missive_host.a2a.parts import Request
+    from missive_host.a2a.shapes import Json
     from missive_host.core.core import Core, Emit
+    from missive_host.core.recorder import Exchange
 
 
 async def stream(core: Core, command: c.Stream, emit: Emit) -> None:
+    if addressed_to_group(command):
+        from missive_host.routing.execution import route
+
+        await route(core, command, emit)
+    else:
+        result = await stream_one(core, command, emit)
+        await emit(o.Output(result, sequence=result.event_count))
+
+
+async def stream_one(core: Core, command: c.Stream, emit: Emit) -> o.StreamResult:
+    """Stream from one agent."""
     exchange, request = prepare(core, command)
     await begin(core, exchange, request, "stream")
-    following = Following(core, exchange, emit, requested=True)
+    return await stream_on(core, command, exchange, request, Following(core, exchange, emit, requested=True))
+
+
+async def stream_on(
+    core: Core,
+    command: c.Stream,
+    exchange: Exchange,
+    request: Request,
+    following: Following,
+    *,
+    on_event: Callable[[Json], Awaitable[None]] | None = None,
+) -> o.StreamResult:
+    """Stream a request that is written down. With `on_event`, which is called before each event is written down,
+    the caller also counts the call as in flight by himself.
+    """
+
+    async def take(event: Json) -> None:
+        if on_event is not None:
+            await on_event(event)
+        await following.take(event)
 
     async def call(client: AgentClient) -> int:
         if not client.streaming and not command.force:
@@ -26,18 +60,20 @@ async def stream(core: Core, command: c.Stream, emit: Emit) -> None:
         following.client = client
         if following.answered and exchange.task_id is not None:
             # The agent has moved in the middle of the stream. It has the message: only its task is taken up again.
-            return 1 + await client.subscribe(exchange.task_id, following.take)
+            return 1 + await client.subscribe(exchange.task_id, take)
         exchange.attempted = True
-        return await client.stream(request.body, following.take)
+        return await client.stream(request.body, take)
 
     try:
-        resumed, client = await core.agents.calling(command.agent, call, binding=command.binding)
+        resumed, client = await core.agents.calling(
+            exchange.agent, call, binding=command.binding, counted=on_event is not None
+        )
     except BaseException as error:
         if not following.answered:
             await record_failure(core, exchange, "stream", error)
         raise
     forced = command.force and not client.streaming
-    await emit(o.Output(following.result(resumed, forced=forced, request=request.view), sequence=following.count))
+    return following.result(resumed, forced=forced, request=request.view)
 
 
 def _no_streaming(client: AgentClient) -> ProtocolError:

@@ -23,10 +23,11 @@ _THERE = "it is resting after failures, but what the context is about is known t
 class Sticky:
     """One context stays with one agent while that is a candidate, even if it rests: the conversation is there.
 
-    A new context gets the preferred agent, else one by rendezvous hashing: each agent's chance is its weight, and when
-    an agent comes or goes only contexts that it has or had are concerned. Resting agents get a new context only if all
-    that fit are resting. If the context's agent lacks what one message requires, that message goes to another one and
-    the context stays. Without a context it is as `direct`.
+    A context that an agent has had already, before the policy was asked, stays with that one. A new context gets the
+    preferred agent, else one by rendezvous hashing: each agent's chance is its weight, and when an agent comes or goes
+    only contexts that it has or had are concerned. Resting agents get a new context only if all that fit are resting.
+    If the context's agent lacks what one message requires, that message goes to another one and the context stays.
+    Without a context it is as `direct`.
 
     State: ``{"pins": [[context, alias], …]}``, the latest used last.
     """
@@ -40,7 +41,8 @@ class Sticky:
             best, reason = preferred_or_first(field)
             return _only(field, best, f"{reason}; there is no context to keep", pins)
         context = request.context
-        pinned = next((each for each in candidates if each.agent == pins.get(context)), None)
+        holder = pins.get(context, request.context_agent)
+        pinned = next((each for each in candidates if each.agent == holder), None)
         if pinned is not None and pinned.agent not in field.lacking:
             _pin(pins, context, pinned.agent)
             return _only(field, pinned, "the context is with it", pins)
@@ -49,8 +51,7 @@ class Sticky:
             return _only(field, best, f"{reason}, for this message: {field.why_not(pinned.agent)}", pins)
         liked = field.in_pool(request.preferred_agent)
         best, reason = (liked, "the request prefers it") if liked else _hashed(context, field)
-        gone = pins.get(context)
-        before = f"; {gone}, which had the context, is no candidate now" if gone is not None else ""
+        before = f"; {holder}, which had the context, is no candidate now" if holder is not None else ""
         _pin(pins, context, best.agent)
         return _only(field, best, f"{reason}; the context stays with it{before}", pins)
 

@@ -23,6 +23,8 @@ STDIO = "missive.stdio.v1"
 MAX_SAFE_INTEGER = 2**53 - 1
 MAX_DEPTH = 200
 
+IdempotencyKey = Annotated[str, Meta(pattern=r"^[\x21-\x7e]+$(?!\n)", min_length=1, max_length=256)]
+"""1 to 256 printable ASCII characters without spaces."""
 FrameId = Annotated[str, Meta(pattern=r"^[^\s\x00-\x1f\x7f]+$(?!\n)", min_length=1, max_length=128)]
 
 
@@ -43,11 +45,15 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     source: Source
     command: Command
     metadata: dict[str, Any]
+    idempotency_key: str | None = None
+    """A delivery with the key of an earlier one is not run again: it gets the answer of that one."""
+    in_session: bool = True
+    """False if the sender named no session and the door gives it none."""
 
     @property
-    def session(self) -> tuple[str, str]:
-        """Deliveries of the same session are run in the order in which they came."""
-        return (self.source.source_id, self.source.resume_name)
+    def session(self) -> tuple[str, str] | None:
+        """Deliveries of the same session are run in the order in which they came; None: it waits for no other."""
+        return (self.source.source_id, self.source.resume_name) if self.in_session else None
 
 
 class FrameError(ValidationError):
@@ -59,25 +65,28 @@ class FrameError(ValidationError):
 
 
 _COMMANDS = {tag_of(cls): cls for cls in DOOR_COMMANDS}
-_ENVELOPE_FIELDS = ("schema_version", "id", "command", "source", "metadata")
+_ENVELOPE_FIELDS = ("schema_version", "id", "command", "source", "metadata", "idempotency_key")
 
 
-def parse_envelope(data: bytes, contract: str, *, default_source: str) -> Envelope:
+def parse_envelope(data: bytes, contract: str, *, default_source: str, default_session: bool = True) -> Envelope:
     """Parse one request frame of `contract` from UTF-8 JSON.
+
+    `default_source` is the ``source_id`` of a frame that names none; with `default_session` such frames are one
+    session, without it each is by itself.
 
     Raises `FrameError` that names the field and, where there is one, the nearest known name.
     """
     frame = parse_object(data)
     frame_id = _readable_id(frame)
     try:
-        return _envelope(frame, contract, default_source)
+        return _envelope(frame, contract, default_source, default_session)
     except FrameError:
         raise
     except ValidationError as error:
         raise FrameError(error.message, frame_id=frame_id, help=error.help, sources=error.sources) from None
 
 
-def _envelope(frame: dict[str, Any], contract: str, default_source: str) -> Envelope:
+def _envelope(frame: dict[str, Any], contract: str, default_source: str, default_session: bool) -> Envelope:
     version = frame.get("schema_version", contract)
     if version != contract:
         raise ValidationError(
@@ -113,6 +122,8 @@ def _envelope(frame: dict[str, Any], contract: str, default_source: str) -> Enve
         source=_source(source, default_source),
         command=convert(values, cls),
         metadata={} if "metadata" in fields else convert(frame.get("metadata", {}), Metadata, "metadata"),
+        idempotency_key=convert(frame.get("idempotency_key"), IdempotencyKey | None, "idempotency_key"),
+        in_session=default_session or source is not UNSET,
     )
 
 
@@ -264,6 +275,7 @@ def _number(text: str, frame_id: str | None) -> FrameError:
 _AT = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>[^`]*)`)?$", re.DOTALL)
 _PATTERNS = (
     ("a-z0-9._-", "expected 1 to 63 lower-case letters, digits, '.', '_' or '-', a letter or digit at both ends"),
+    ("\\\\x21", "expected printable ASCII characters without spaces"),
     ("\\\\x7f", "expected text without white space or control characters"),
     ("ms|s|m|h", "expected a duration such as 500ms, 30s, 5m or 1h"),
     ("/\\\\S", "expected a media type such as text/plain"),

@@ -5,19 +5,25 @@ The life of one delivery::
     adapter reads its input ─► Envelope ─► Delivery ─► await intake.submit(delivery)   (waits while the host is full)
     host runs the command   ─► await delivery.send(output)  for every result, as it happens
     host is done            ─► await delivery.settle(Done | Retry | Reject)            (exactly once, whatever happened)
+
+In the gateway ``submit`` returns when the delivery is on the disk: only then does the adapter acknowledge it. If the
+host dies before the answer is delivered, the next one calls `Restoring.restore` with what ``reply_to`` was, for a
+delivery that takes the answer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from logging import Logger
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from missive_host.errors import ErrorReport, MissiveError
+from missive_host.errors import ErrorReport, MissiveError, ValidationError
 
 if TYPE_CHECKING:
+    from missive_host.commands import Command
     from missive_host.envelopes import Envelope
     from missive_host.outputs import Output
     from missive_host.specs import AgentResult, Candidate, Reduced, ReductionContext, RoutePlan, RouteRequest
@@ -50,33 +56,124 @@ Outcome = Done | Retry | Reject
 
 
 class IntakeFullError(MissiveError):
-    """`Intake.submit_nowait` found no room. Try again, or tell the sender to."""
+    """There is no room, and the caller did not want to wait. ``retry_after`` is in seconds."""
+
+    retry_after = 1.0
 
 
-class Delivery(Protocol):
-    """One inbound envelope, made and owned by the adapter."""
+class UnknownReceiptError(ValidationError):
+    """There is no delivery with this receipt id, or it is not kept any more."""
 
-    @property
-    def envelope(self) -> Envelope: ...
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A delivery as the host keeps it."""
+
+    id: str
+    adapter: str
+    state: str
+    """``queued``, ``ready``, ``running``, ``done``, ``failed``, ``dead`` or ``cancelled``."""
+    accepted_at: str
+    """RFC 3339, UTC."""
+    duplicate: bool = False
+    """True if the idempotency key was known: this is the receipt of the first delivery, whose answer is given again."""
+    outputs: int = 0
+    """How many results there are so far."""
+    reply_to: Mapping[str, Any] | None = None
+    finished_at: str | None = None
+
+
+class Viewer(Protocol):
+    """Takes the answers of one delivery."""
 
     async def send(self, output: Output) -> None:
         """Carry one result back. It may wait: that slows the agent's stream."""
         ...
 
     async def settle(self, outcome: Outcome) -> None:
-        """Say what became of it. Called exactly once, shielded from cancellation, within a time limit."""
+        """Say what became of it. Called exactly once, shielded from cancellation, within a time limit.
+
+        If it raises in the gateway, the answer counts as not delivered, and is delivered again later.
+        """
         ...
+
+
+class Delivery(Viewer, Protocol):
+    """One inbound envelope, made and owned by the adapter."""
+
+    @property
+    def envelope(self) -> Envelope: ...
 
 
 class Intake(Protocol):
     """The host's side: takes deliveries in, keeps order within a session, bounds what is in flight."""
 
-    async def submit(self, delivery: Delivery) -> None:
-        """Hand a delivery over. Waits while the host is full; returns when it is accepted, not when it is done."""
+    async def submit(
+        self, delivery: Delivery, *, reply_to: Mapping[str, Any] | None = None, wait: bool = True
+    ) -> Receipt:
+        """Hand a delivery over; return when it is accepted (in the gateway: on the disk), not when it is done.
+
+        Waits while the host is full, or without `wait` raises `IntakeFullError`. `reply_to` is JSON that the gateway
+        keeps: all that `Restoring.restore` needs to answer after a restart. A delivery with an idempotency key that
+        is known gets the answer of the first one; with another command under the same key it raises `ValidationError`.
+        """
         ...
 
-    def submit_nowait(self, delivery: Delivery) -> None:
-        """As `submit`, but raises `IntakeFullError` instead of waiting."""
+    async def follow(self, receipt_id: str, viewer: Viewer, *, after: int = 0) -> None:
+        """Send the results of a delivery, without the first `after`, as they come, and settle; then return.
+
+        May be called at any time, by many; cancelling it takes nothing from the delivery. Raises `UnknownReceiptError`.
+        """
+        ...
+
+    async def receipt(self, receipt_id: str) -> Receipt:
+        """Return how a delivery stands. Raises `UnknownReceiptError`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who a token belongs to, and what it may be used for. Empty means: everything."""
+
+    name: str
+    commands: tuple[str, ...] = ()
+    agents: tuple[str, ...] = ()
+    """Aliases of agents and names of groups."""
+
+    def refusal(self, command: Command) -> str | None:
+        """Return why it may not give this command, or None if it may."""
+        tag = command.__struct_config__.tag
+        if self.commands and tag not in self.commands:
+            return f"the token '{self.name}' may not be used for `{tag}`"
+        if self.agents:
+            named = [getattr(command, field, None) for field in ("agent", "group", "reducer_agent", "preferred_agent")]
+            names = [name for name in named if name is not None]
+            other = next((name for name in names if name not in self.agents), None)
+            if other is not None:
+                return f"the token '{self.name}' may not be used for '{other}'"
+            if not names:
+                return f"the token '{self.name}' is for certain agents, and `{tag}` names none"
+        return None
+
+
+class Listener(Protocol):
+    """The gateway's HTTP listener, on which adapters put their paths."""
+
+    @property
+    def url(self) -> str:
+        """Where it listens, e.g. ``http://127.0.0.1:7347``."""
+        ...
+
+    @property
+    def is_loopback(self) -> bool:
+        """True if only this machine can reach it."""
+        ...
+
+    def mount(self, path: str, app: Any) -> AbstractContextManager[None]:
+        """Serve everything below `path` with an ASGI application for as long as the context is open.
+
+        The application sees the whole path. Raises `ConfigError` if the path is taken.
+        """
         ...
 
 
@@ -91,6 +188,10 @@ class AdapterContext:
     log: Logger
     data_dir: Path
     """A folder of its own. It exists when the adapter is made."""
+    listener: Listener | None = None
+    """The gateway's HTTP listener; None when the adapter runs by itself."""
+    authenticate: Callable[[str], Principal | None] | None = None
+    """Tells whose token this is, in constant time; None in the gateway's place when the adapter runs by itself."""
 
 
 @runtime_checkable
@@ -103,6 +204,18 @@ class Adapter(Protocol):
         It is cancelled to stop it reading; deliveries in flight are still sent to and settled after that.
         The returned number is the exit status when it runs by itself (None: 0). Raise a `TransportError` to
         be started again with back-off, any other error to be reported.
+        """
+        ...
+
+
+@runtime_checkable
+class Restoring(Adapter, Protocol):
+    """An adapter that can answer deliveries which another process took in."""
+
+    def restore(self, envelope: Envelope, reply_to: Mapping[str, Any]) -> Delivery:
+        """Return a delivery that takes the answer. Called before `run`, for each delivery that has not been answered.
+
+        Answering twice must do no harm: the host may have died after the answer was delivered and before it knew.
         """
         ...
 

@@ -25,7 +25,17 @@ from missive_host.outputs import (
     StreamEvent,
     StreamResult,
 )
-from missive_host.protocols import AdapterContext, Delivery, Done, Outcome, Reject, Retry
+from missive_host.protocols import (
+    AdapterContext,
+    Delivery,
+    Done,
+    Outcome,
+    Receipt,
+    Reject,
+    Retry,
+    UnknownReceiptError,
+    Viewer,
+)
 
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
@@ -125,13 +135,17 @@ class RecordingIntake:
     def ids(self) -> list[str]:
         return [delivery.envelope.id for delivery in self.deliveries]
 
-    async def submit(self, delivery: Delivery) -> None:
+    async def submit(self, delivery: Delivery, *, reply_to: Any = None, wait: bool = True) -> Receipt:
         await self.room.acquire_on_behalf_of(delivery)
         self.deliveries.append(delivery)
         self._group.start_soon(self._run, delivery)
+        return await self.receipt(str(len(self.deliveries)))
 
-    def submit_nowait(self, delivery: Delivery) -> None:
-        raise NotImplementedError
+    async def follow(self, receipt_id: str, viewer: Viewer, *, after: int = 0) -> None:
+        raise UnknownReceiptError(f"nothing is kept of {receipt_id}")
+
+    async def receipt(self, receipt_id: str) -> Receipt:
+        return Receipt(receipt_id, adapter="stdio", state="running", accepted_at="")
 
     async def _run(self, delivery: Delivery) -> None:
         outcome: Outcome = Retry(OrchestrationError("stopped before it was done").report())

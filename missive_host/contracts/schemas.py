@@ -90,6 +90,10 @@ def _command(made: Schema, cls: type[Command], version: str) -> Schema:
         "command": {"const": tag_of(cls)},
         "source": {"$ref": REF + "Source"},
         "metadata": {"$ref": REF + "Metadata", "description": "Accepted and not used."},
+        "idempotency_key": {
+            "anyOf": [{"type": "string", "pattern": "^[!-~]{1,256}$"}, {"type": "null"}],
+            "description": "A later frame with this key is not run: it gets the answer of the first. Gateway only.",
+        },
     }
     frame: Schema = {
         "title": tag_of(cls),

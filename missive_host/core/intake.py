@@ -10,12 +10,26 @@ import anyio
 from anyio.abc import TaskGroup
 
 from missive_host.errors import MissiveError, OrchestrationError, ValidationError
-from missive_host.protocols import Delivery, Done, IntakeFullError, Outcome, Reject, Retry
+from missive_host.ids import new_id, now
+from missive_host.protocols import (
+    Delivery,
+    Done,
+    IntakeFullError,
+    Outcome,
+    Receipt,
+    Reject,
+    Retry,
+    UnknownReceiptError,
+    Viewer,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import TracebackType
+    from typing import Any
 
     from missive_host.core.core import Core
+    from missive_host.envelopes import Envelope
     from missive_host.outputs import Output
 
 log = logging.getLogger("missive.intake")
@@ -25,7 +39,7 @@ SETTLE_SECONDS = 10.0
 
 
 class Intake:
-    """Runs the commands of deliveries.
+    """Runs the commands of deliveries, and keeps nothing of them: who sends them waits for the answer.
 
     Deliveries of one session (`Envelope.session`) run one after another in the order in which they came;
     different sessions run side by side. At most ``limit`` are accepted and not yet settled.
@@ -57,20 +71,35 @@ class Intake:
         if self._group is not None:
             self._group.cancel_scope.cancel()
 
-    async def submit(self, delivery: Delivery) -> None:
-        await self._slots.acquire()
+    async def submit(
+        self,
+        delivery: Delivery,
+        *,
+        reply_to: Mapping[str, Any] | None = None,  # noqa: ARG002 - nobody answers after a restart
+        wait: bool = True,
+    ) -> Receipt:
+        if wait:
+            await self._slots.acquire()
+        else:
+            try:
+                self._slots.acquire_nowait()
+            except anyio.WouldBlock:
+                raise IntakeFullError("the host is busy", help="try again in a moment") from None
         self._accept(delivery)
+        return Receipt(new_id(), adapter="", state="running", accepted_at=now())
 
-    def submit_nowait(self, delivery: Delivery) -> None:
-        try:
-            self._slots.acquire_nowait()
-        except anyio.WouldBlock:
-            raise IntakeFullError("the host is busy", help="try again in a moment") from None
-        self._accept(delivery)
+    async def follow(self, receipt_id: str, viewer: Viewer, *, after: int = 0) -> None:  # noqa: ARG002 - as the protocol
+        raise _not_kept(receipt_id)
+
+    async def receipt(self, receipt_id: str) -> Receipt:
+        raise _not_kept(receipt_id)
 
     def _accept(self, delivery: Delivery) -> None:
         assert self._group is not None
         session = delivery.envelope.session
+        if session is None:
+            self._group.start_soon(self._run, delivery)
+            return
         queue = self._waiting.get(session)
         if queue is not None:
             queue.append(delivery)
@@ -102,7 +131,7 @@ class Intake:
                 raise
 
         try:
-            self._check_profile(delivery.envelope.source.profile)
+            self._check(delivery.envelope)
             await self._core.run(delivery.envelope.command, emit)
             outcome = Done()
         except Exception as error:  # whatever a handler or a door raises must not end the others
@@ -125,7 +154,13 @@ class Intake:
                 for delivery in left:
                     group.start_soon(self._settle, delivery, None)
 
-    def _check_profile(self, profile: str | None) -> None:
+    def _check(self, envelope: Envelope) -> None:
+        if envelope.idempotency_key is not None:
+            raise ValidationError(
+                "field `idempotency_key`: this process keeps no answers, so it cannot tell what was asked before",
+                help="the gateway can: see `missive gateway run --help`",
+            )
+        profile = envelope.source.profile
         if profile is not None and profile != self._core.profile:
             raise ValidationError(
                 f"field `source.profile`: this process works in the profile '{self._core.profile}', not '{profile}'",
@@ -144,6 +179,10 @@ class Intake:
             log.warning("frame %s could not be settled: %s", delivery.envelope.id, type(error).__name__)
         finally:
             self._slots.release()
+
+
+def _not_kept(receipt_id: str) -> UnknownReceiptError:
+    return UnknownReceiptError(f"there is no receipt '{receipt_id[:64]}'", help="answers are kept by the gateway only")
 
 
 def _stopped() -> OrchestrationError:

@@ -28,6 +28,8 @@ from missive_host.store.rows import (
     OperationRow,
     TaskPage,
     TaskRow,
+    WorkOutputRow,
+    WorkRow,
 )
 from missive_host.store.tables import Tables
 
@@ -49,5 +51,7 @@ __all__ = [
     "Tables",
     "TaskPage",
     "TaskRow",
+    "WorkOutputRow",
+    "WorkRow",
     "new_event_id",
 ]

@@ -261,3 +261,62 @@ class OperationMemberRow(msgspec.Struct, frozen=True, kw_only=True):
     error: Json | None = None
     """An `ErrorReport` as JSON."""
     updated_at: str
+
+
+class WorkRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A delivery or a job, as it was taken in and as it stands."""
+
+    work_id: str
+    kind: str
+    """``delivery`` or ``job``."""
+    adapter: str
+    """The name of the door that it came through; of jobs ``cli`` or that of the door."""
+    idempotency_key: str | None = None
+    command: str
+    """The command's tag."""
+    agent_alias: str | None = None
+    group: str | None = None
+    lane: str | None = None
+    """Work of the same lane is run one after another, in order."""
+    state: str = "ready"
+    """``queued``, ``ready``, ``running``, ``done``, ``failed``, ``dead`` or ``cancelled``."""
+    request: Json
+    """The envelope; of a job the command and its options."""
+    reply_to: Json | None = None
+    attempts: int = 0
+    max_attempts: int = 1
+    run_at: str
+    owner: str | None = None
+    cancel: bool = False
+    """It runs, and is to be cancelled."""
+    context_id: str | None = None
+    task_id: str | None = None
+    error: Json | None = None
+    """An `ErrorReport` as JSON."""
+    outputs: int = 0
+    accepted_at: str
+    updated_at: str = ""
+    finished_at: str | None = None
+    delivered_at: str | None = None
+    ordinal: int = 0
+    request_sha256: str = ""
+
+    @property
+    def ended(self) -> bool:
+        return self.state in ("done", "failed", "dead", "cancelled")
+
+    def taken(self, owner: str) -> WorkRow:
+        """Return the row as it is once `owner` has claimed it."""
+        return msgspec.structs.replace(self, state="running", owner=owner, attempts=self.attempts + 1)
+
+
+class WorkOutputRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One result of work."""
+
+    work_id: str
+    position: int
+    """From 0, without gaps."""
+    kind: str
+    sequence: int
+    data: Any
+    created_at: str

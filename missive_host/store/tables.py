@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from missive_host.store.groups import Groups
     from missive_host.store.operations import Operations
     from missive_host.store.routing import Breakers, Routing
+    from missive_host.store.work import Work
 
 
 class Tables:
@@ -26,7 +27,7 @@ class Tables:
     """
 
     __slots__ = (
-        "_breakers", "_connection", "_groups", "_operations", "_routing",
+        "_breakers", "_connection", "_groups", "_operations", "_routing", "_work",
         "agents", "artifacts", "contexts", "events", "messages", "tasks",
     )  # fmt: skip
 
@@ -36,6 +37,7 @@ class Tables:
         self._routing: Routing | None = None
         self._breakers: Breakers | None = None
         self._operations: Operations | None = None
+        self._work: Work | None = None
         self.agents = Agents(connection)
         self.contexts = Contexts(connection)
         self.tasks = Tasks(connection)
@@ -74,3 +76,11 @@ class Tables:
 
             self._operations = Operations(self._connection)
         return self._operations
+
+    @property
+    def work(self) -> Work:
+        if self._work is None:
+            from missive_host.store.work import Work
+
+            self._work = Work(self._connection)
+        return self._work

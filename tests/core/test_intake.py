@@ -133,12 +133,12 @@ async def test_no_more_than_the_limit_is_taken_in(home: Home, agent: AgentProces
             await until(lambda: len(core.events()) == 4)
             assert accepted == [0, 1]
             with pytest.raises(IntakeFullError):
-                intake.submit_nowait(deliveries[3])
+                await intake.submit(deliveries[3], wait=False)
             gate.set()
             await until(lambda: accepted == [0, 1, 2])
             await deliveries[2].settled.wait()
             await until(lambda: not deliveries[3].outcomes)
-            intake.submit_nowait(deliveries[3])
+            await intake.submit(deliveries[3], wait=False)
         assert all(delivery.outcome == Done() for delivery in deliveries)
 
 

@@ -112,7 +112,7 @@ def test_every_hook_has_a_heading_with_its_exact_signature(hook: str) -> None:
     assert f"### `{hook}{signature}`\n" in PAGE
 
 
-@pytest.mark.parametrize("name", ["Adapter", "Delivery", "Intake", "RoutingPolicy", "Reducer", "Reduction"])
+@pytest.mark.parametrize("name", ["Adapter", "Restoring", "Viewer", "Intake", "RoutingPolicy", "Reducer", "Reduction"])
 def test_every_protocol_method_is_shown_with_its_exact_signature(name: str) -> None:
     import inspect
 

@@ -172,6 +172,14 @@ def _with_absolute_paths(config: Config, folder: Path, env: Mapping[str, str]) -
     if config.auth_refs:
         refs = {name: reference(ref) for name, ref in config.auth_refs.items()}
         config = msgspec.structs.replace(config, auth_refs=refs)
+    if any(adapter.file_root for adapter in config.adapters.values()):
+        adapters = {
+            name: msgspec.structs.replace(adapter, file_root=absolute(adapter.file_root))
+            if adapter.file_root
+            else adapter
+            for name, adapter in config.adapters.items()
+        }
+        config = msgspec.structs.replace(config, adapters=adapters)
     if config.plugins.files:
         files = tuple(absolute(file) for file in config.plugins.files)
         config = msgspec.structs.replace(config, plugins=msgspec.structs.replace(config.plugins, files=files))

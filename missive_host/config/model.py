@@ -251,10 +251,38 @@ class BusyInput(_Block, frozen=True, kw_only=True):
     ] = 32
 
 
+class Sessions(_Block, frozen=True, kw_only=True):
+    """When a session begins anew, that is, with a fresh context."""
+
+    reset: Annotated[
+        Literal["none", "daily", "idle", "both"],
+        Meta(description="Never, every day at `daily_reset_hour`, after `idle_timeout` without a message, or both."),
+    ] = "none"
+    idle_timeout: Annotated[
+        Duration | None, Meta(description="How long a session may be idle; needed by `idle` and `both`, only there.")
+    ] = None
+    daily_reset_hour: Annotated[Annotated[int, Meta(ge=0, le=23)], Meta(description="The hour of the daily reset.")] = 4
+    time_zone: Annotated[NonEmpty, Meta(description="Whose hour that is, such as Europe/Berlin.")] = "UTC"
+
+    def __post_init__(self) -> None:
+        needed = self.reset in ("idle", "both")
+        if needed and self.idle_timeout is None:
+            raise ValueError(f"`idle_timeout`: is needed with reset = {self.reset}")
+        if not needed and self.idle_timeout is not None:
+            raise ValueError(f"`idle_timeout`: does not belong here with reset = {self.reset}")
+        if self.time_zone != "UTC":
+            from zoneinfo import ZoneInfo
+
+            try:
+                ZoneInfo(self.time_zone)
+            except (OSError, ValueError):
+                raise ValueError("`time_zone`: is not a time zone that this machine knows") from None
+
+
 class Gateway(_Block, frozen=True, kw_only=True):
     """The daemon."""
 
-    enabled: Annotated[bool, Meta(description="The gateway may be run in this profile.")] = False
+    enabled: Annotated[bool, Meta(description="The gateway may be run in this profile.")] = True
     bind_address: Annotated[NonEmpty, Meta(description="IP address and port to listen on.")] = "127.0.0.1:7347"
     public_base_url: Annotated[AgentUrl | None, Meta(description="Its URL as agents see it, for push callbacks.")] = (
         None
@@ -262,6 +290,25 @@ class Gateway(_Block, frozen=True, kw_only=True):
     job_concurrency: Annotated[
         Annotated[int, Meta(ge=1, le=1024)], Meta(description="How many jobs run at the same time.")
     ] = 4
+    concurrency: Annotated[
+        Annotated[int, Meta(ge=1, le=4096)], Meta(description="How many deliveries run at the same time.")
+    ] = 128
+    agent_concurrency: Annotated[
+        Annotated[int, Meta(ge=1, le=4096)], Meta(description="How many deliveries one agent has at the same time.")
+    ] = 64
+    capacity: Annotated[
+        Annotated[int, Meta(ge=1, le=1_000_000)],
+        Meta(description="How many deliveries may be taken in and not ended; what comes then has to wait."),
+    ] = 20_000
+    max_attempts: Annotated[
+        Annotated[int, Meta(ge=1, le=1_000_000)],
+        Meta(description="How often a delivery is begun, at the most, before it is a dead letter."),
+    ] = 10
+    keep_answers: Annotated[
+        Duration, Meta(description="How long answers are kept: for idempotency keys and for receipts.")
+    ] = "24h"
+    drain: Annotated[Duration, Meta(description="How long what runs may go on when the gateway is stopped.")] = "10s"
+    sessions: Annotated[Sessions, Meta(description="When a session begins anew.")] = field(default_factory=Sessions)
     busy_input: Annotated[BusyInput, Meta(description="Input that comes while a session is at work.")] = field(
         default_factory=BusyInput
     )
@@ -352,7 +399,21 @@ class AdapterBlock(_Block, frozen=True, kw_only=True):
     kind: Annotated[Name, Meta(description="Which adapter, as in `missive plugin list`.")]
     enabled: Annotated[bool, Meta(description="The gateway starts it.")] = True
     session_profile: Annotated[Name | None, Meta(description="Profile of its sessions.")] = None
+    required: Annotated[bool, Meta(description="The gateway is not ready while this adapter is down.")] = True
+    concurrency: Annotated[
+        Annotated[int, Meta(ge=1, le=4096)] | None,
+        Meta(description="How many of its deliveries run at the same time; the gateway's bound holds, too."),
+    ] = None
+    capacity: Annotated[
+        Annotated[int, Meta(ge=1, le=1_000_000)] | None,
+        Meta(description="How many of its deliveries may be taken in and not ended."),
+    ] = None
+    file_root: Annotated[
+        NonEmpty | None,
+        Meta(description="Folder whose files its messages may carry: absolute, from `~/`, or relative to this file."),
+    ] = None
     busy_input: Annotated[BusyInput | None, Meta(description="Replaces `[gateway.busy_input]` for it.")] = None
+    sessions: Annotated[Sessions | None, Meta(description="Replaces `[gateway.sessions]` for it.")] = None
     settings: Annotated[dict[str, Any], Meta(description="Its own options, as in `missive plugin show`.")] = field(
         default_factory=dict
     )

@@ -86,6 +86,11 @@ _PORT = "(6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|0[0-9]{4}|[1-5]
 _SOCKET = rf"^({_OCTET}(\.{_OCTET}){{3}}|\[[0-9A-Fa-f:.]+\]):{_PORT}$"
 
 CONFIG_RULES: dict[str, Schema] = {
+    "Sessions": {
+        "if": {"required": ["reset"], "properties": {"reset": {"enum": ["idle", "both"]}}},
+        "then": {"required": ["idle_timeout"]},
+        "else": {"properties": {"idle_timeout": ABSENT}},
+    },
     "AuthHeader": _ONE_SECRET,
     "AuthRef": {
         "if": {"required": ["headers"], "properties": {"headers": {"minItems": 1}}},

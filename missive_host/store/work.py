@@ -78,7 +78,7 @@ class Work:
     # --- in
 
     def put(self, work: WorkRow) -> WorkRow:
-        """Take work in. If its idempotency key is known to its adapter nothing is written, and the known row returned."""
+        """Take work in. If its adapter knows its idempotency key, nothing is written and the known row returned."""
         if work.idempotency_key is not None:
             known = self._one("WHERE adapter = ? AND idempotency_key = ?", work.adapter, work.idempotency_key)
             if known is not None:
@@ -246,9 +246,8 @@ class Work:
         for owner in gone:
             self.leave(owner)
         self._execute("DELETE FROM workers WHERE until < ?", (at,))
-        rows = self._execute(
-            _SELECT + "WHERE state = 'running' AND owner NOT IN (SELECT owner FROM workers) ORDER BY ordinal"
-        ).fetchall()
+        where = Where().add("state = 'running'").add("owner NOT IN (SELECT owner FROM workers)")
+        rows = self._execute(where.sql(_SELECT, "ORDER BY ordinal")).fetchall()
         found = []
         for work in map(_work, rows):
             self.retry_later(work, at, at=at, error=error)

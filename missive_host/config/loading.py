@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from missive_host.config.discovery import Source, find
-from missive_host.config.model import AuthHeader, AuthRef, Config
+from missive_host.config.model import AuthHeader, AuthRef, Config, Sessions
 from missive_host.config.paths import Paths, profile_paths
 from missive_host.errors import ConfigError, nearest
 
@@ -129,7 +129,7 @@ def _syntax(path: Path, text: str) -> ConfigError:
 
 def _broken_references(config: Config) -> list[tuple[tuple[str | int, ...], str]]:
     """Return every name that is not the name of anything, or that is there twice where it may be there once."""
-    found: list[tuple[tuple[str | int, ...], str]] = []
+    found = _unknown_time_zones(config)
     for name, agent in config.agents.items():
         if agent.auth_ref is not None and agent.auth_ref not in config.auth_refs:
             hint = nearest(agent.auth_ref, list(config.auth_refs))
@@ -154,6 +154,27 @@ def _broken_references(config: Config) -> list[tuple[tuple[str | int, ...], str]
     if config.profiles and config.default_profile not in (*config.profiles, "default"):
         hint = nearest(config.default_profile, list(config.profiles))
         found.append((("default_profile",), f"there is no such name in [profiles]{hint}"))
+    return found
+
+
+def _unknown_time_zones(config: Config) -> list[tuple[tuple[str | int, ...], str]]:
+    places: list[tuple[tuple[str | int, ...], Sessions | None]] = [(("gateway", "sessions"), config.gateway.sessions)]
+    places += [(("adapters", name, "sessions"), adapter.sessions) for name, adapter in config.adapters.items()]
+    places += [
+        (("profiles", name, "gateway", "sessions"), profile.gateway.sessions)
+        for name, profile in config.profiles.items()
+        if profile.gateway is not None
+    ]
+    found: list[tuple[tuple[str | int, ...], str]] = []
+    for place, sessions in places:
+        if sessions is None or sessions.time_zone == "UTC":
+            continue
+        from zoneinfo import ZoneInfo
+
+        try:
+            ZoneInfo(sessions.time_zone)
+        except (OSError, ValueError):
+            found.append(((*place, "time_zone"), "this machine knows no such time zone"))
     return found
 
 

@@ -270,13 +270,6 @@ class Sessions(_Block, frozen=True, kw_only=True):
             raise ValueError(f"`idle_timeout`: is needed with reset = {self.reset}")
         if not needed and self.idle_timeout is not None:
             raise ValueError(f"`idle_timeout`: does not belong here with reset = {self.reset}")
-        if self.time_zone != "UTC":
-            from zoneinfo import ZoneInfo
-
-            try:
-                ZoneInfo(self.time_zone)
-            except (OSError, ValueError):
-                raise ValueError("`time_zone`: is not a time zone that this machine knows") from None
 
 
 class Gateway(_Block, frozen=True, kw_only=True):

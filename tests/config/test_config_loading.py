@@ -37,7 +37,7 @@ def test_without_a_file_the_defaults_are_in_force(env: dict[str, str]) -> None:
     assert (config.output.format, config.output.color, config.output.redact_secrets) == ("human", "auto", True)
     assert (config.protocol.protocol_version, config.protocol.extensions) == ("1.0", ())
     assert (config.gateway.enabled, config.gateway.bind_address, config.gateway.job_concurrency) == (
-        False,
+        True,
         "127.0.0.1:7347",
         4,
     )

@@ -48,7 +48,7 @@ async def broadcast(core: Core, command: c.Bcast, emit: Emit) -> None:
 
 def look_up(core: Core, group: str, context: str | None) -> tuple[tuple[Member, ...], SharedContext]:
     """Return the members of a group and the context of a broadcast to them. Raises `ValidationError`."""
-    return core.store.read(lambda tables: (members_now(tables, group), find_context(tables, context)))
+    return core.store.read(lambda tables: (members_now(tables, group), find_context(core, tables, context)))
 
 
 def as_send(command: c.Bcast | c.Scatter | c.Allreduce, *, return_immediately: bool = False) -> c.Send:

@@ -11,11 +11,11 @@ from msgspec import UNSET
 
 from missive_host.a2a.parts import Request
 from missive_host.a2a.shapes import Json, message_text, payload, state
+from missive_host.core.durable import recall
 from missive_host.core.following import Following
 from missive_host.core.recorder import Exchange
 from missive_host.core.views import given
 from missive_host.errors import MissiveError
-from missive_host.ids import new_id
 from missive_host.outputs_collectives import BcastMember
 
 if TYPE_CHECKING:
@@ -37,9 +37,10 @@ class Contact:
         self.member = member
         self.exchange = Exchange(
             agent=member.agent,
-            message_id=new_id(),
+            message_id=core.message_id(member.agent),
             context_id=operation.context_id,
             remote_context_id=remote,
+            work_id=core.work.work_id if core.work is not None else None,
         )
         self.request = addressed(request, self.exchange.message_id, remote)
         self.kind = "send"
@@ -104,6 +105,8 @@ class Contact:
         self.begun = True
         self._began = time.monotonic()
         try:
+            if await self._recalled():
+                return
             if stream is not None:
                 await self._stream(stream)
             else:
@@ -113,6 +116,19 @@ class Contact:
             self._stop_clock()
             with anyio.CancelScope(shield=True):
                 await self._core.commit(self._store_failure)
+
+    async def _recalled(self) -> bool:
+        """Take the answer that an earlier attempt at the same work has got from the member, if it has."""
+        if self._core.work is None or self._core.work.attempt == 1:
+            return False
+        answer = recall(self._core, self.exchange)
+        if answer is None:
+            return False
+        self.written = True
+        self._take(answer)
+        self._succeed(await self._core.agents.client(self.member.agent))
+        await self._core.commit(lambda tables: self._operation.store_member(tables, self.row()))
+        return True
 
     async def _send(self) -> None:
         if not self.written:

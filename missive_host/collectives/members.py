@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from missive_host.errors import ValidationError
-from missive_host.ids import new_id
 from missive_host.store.rows import ContextRow, OperationMemberRow, OperationRow
 
 if TYPE_CHECKING:
+    from missive_host.core.core import Core
     from missive_host.store import Tables
 
 BROADCASTS = ("bcast", "scatter")
@@ -126,13 +126,13 @@ class SharedContext(msgspec.Struct, frozen=True):
     """Alias to the contextId by which that agent knows it already."""
 
 
-def find_context(tables: Tables, selector: str | None) -> SharedContext:
+def find_context(core: Core, tables: Tables, selector: str | None) -> SharedContext:
     """Return the context to go on in; an id that nobody knows, or none, begins a new one.
 
     Raises `ValidationError` if it is closed or archived.
     """
     if selector is None:
-        return SharedContext(new_id(), True, {})
+        selector = core.own_id("context")  # an earlier attempt at the same work may have begun it
     known = tables.contexts.get(selector) or next(iter(tables.contexts.list(name=selector)), None)
     if known is None:
         return SharedContext(selector, True, {})

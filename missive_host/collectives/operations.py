@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from missive_host.core.recorder import journal_event
-from missive_host.ids import new_id, now
+from missive_host.ids import now
 from missive_host.outputs import Data, Output
 from missive_host.store.rows import OperationMemberRow, OperationRow
 
@@ -30,7 +30,8 @@ class Operation:
     def __init__(self, core: Core, kind: str, group: str, context_id: str) -> None:
         self._core = core
         self.kind = kind
-        self.operation_id = f"{kind}/{new_id()}"
+        attempt = "" if core.work is None else str(core.work.attempt)
+        self.operation_id = f"{kind}/{core.own_id(kind + attempt)}"
         self.group = group
         self.context_id = context_id
         self.created_at = now()

@@ -72,7 +72,7 @@ async def ask_agent(
     An agent that is a member itself gets it in a fork of the context: what it makes of all answers must not be taken
     for its own.
     """
-    exchange = Exchange(agent=agent, message_id=new_id())
+    exchange = Exchange(agent=agent, message_id=core.message_id(agent, "reduce"))
     await core.commit(lambda tables: _place(tables, crew, exchange))
     request = build_request(
         c.Send(

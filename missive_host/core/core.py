@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -11,6 +12,7 @@ import msgspec
 
 from missive_host.commands import Command, duration_seconds, tag_of
 from missive_host.errors import DeadlineError, ErrorReport, MissiveError, OrchestrationError, ValidationError
+from missive_host.ids import derived_id, new_id
 from missive_host.outputs import Output
 from missive_host.security.redact import Redactor
 
@@ -26,6 +28,32 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Emit = Callable[[Output], Awaitable[None]]
+
+
+class WorkContext(msgspec.Struct):
+    """The work in the store that a command is run for, so that it can be run again after a crash."""
+
+    work_id: str
+    attempt: int = 1
+    """From 1. Only a later one has to look for what an earlier one has left."""
+    outputs: int = 0
+    """How many results earlier attempts have given."""
+    accepted: bool = False
+    """Set once an agent has taken the message: from then on it is followed, and not sent again."""
+
+
+class _Opened:
+    """What a core has opened. The cores that `Core.for_work` makes have it in common."""
+
+    __slots__ = ("agents", "connections", "plugins", "recorder", "running", "store")
+
+    def __init__(self) -> None:
+        self.store: Store | None = None
+        self.connections: Connections | None = None
+        self.agents: Agents | None = None
+        self.recorder: Recorder | None = None
+        self.plugins: Plugins | None = None
+        self.running = 0
 
 
 class Core:
@@ -46,25 +74,41 @@ class Core:
         self.settings = settings
         self.options = options
         self.files = files
+        self.work: WorkContext | None = None
+        """The work that this core runs a command for; None: whoever gave the command waits for it."""
+        self.on_new_work: Callable[[], None] | None = None
+        """Called when a command has put work into the store for the gateway to do."""
         self._open_plugins = plugins
-        self._plugins: Plugins | None = None
         self.on_bytes: Callable[[int, int], None] | None = None
         """Told of progress in writing files: bytes done, bytes in all."""
         self.redactor = Redactor(options.secrets)
-        self._store: Store | None = None
-        self._connections: Connections | None = None
-        self._agents: Agents | None = None
-        self._recorder: Recorder | None = None
-        self._running = 0
+        self._opened = _Opened()
 
     @property
     def profile(self) -> str:
         return self.settings.profile
 
+    def for_work(self, work: WorkContext, *, files: FileAccess | None = None) -> Core:
+        """Return a core for one piece of work. It shares with this one all that is open."""
+        twin = copy.copy(self)
+        twin.work, twin.files = work, files
+        return twin
+
+    def message_id(self, agent: str, role: str = "") -> str:
+        """Return the messageId of the message that the command has for an agent: for the same work always the same.
+
+        `role` tells several messages to one agent apart.
+        """
+        return new_id() if self.work is None else derived_id(self.work.work_id, "message", role, agent)
+
+    def own_id(self, what: str) -> str:
+        """Return a new id, which for the same work and the same `what` is always the same."""
+        return new_id() if self.work is None else derived_id(self.work.work_id, what)
+
     @property
     def store(self) -> Store:
         """The store, opened and brought up to date with the agents and groups of the config. Raises `StorageError`."""
-        if self._store is None:
+        if self._opened.store is None:
             from missive_host.core.seeding import seed
             from missive_host.store import Store
 
@@ -74,45 +118,46 @@ class Core:
             except BaseException:
                 store.close()
                 raise
-            self._store = store
-        return self._store
+            self._opened.store = store
+        return self._opened.store
 
     @property
     def connections(self) -> Connections:
-        if self._connections is None:
+        if self._opened.connections is None:
             from missive_host.a2a.client import Connections
 
-            self._connections = Connections(connect_timeout=duration_seconds(self.settings.config.qos.connect_timeout))
-        return self._connections
+            seconds = duration_seconds(self.settings.config.qos.connect_timeout)
+            self._opened.connections = Connections(connect_timeout=seconds)
+        return self._opened.connections
 
     @property
     def agents(self) -> Agents:
-        if self._agents is None:
+        if self._opened.agents is None:
             from missive_host.core.agents import Agents
 
-            self._agents = Agents(self)
-        return self._agents
+            self._opened.agents = Agents(self)
+        return self._opened.agents
 
     @property
     def plugins(self) -> Plugins:
         """Where policies and reducers come from: what the caller gave, else the plugins that the config allows."""
-        if self._plugins is None:
+        if self._opened.plugins is None:
             if self._open_plugins is not None:
-                self._plugins = self._open_plugins()
+                self._opened.plugins = self._open_plugins()
             else:
                 from missive_host.plugins import Gates, catalog, load
 
                 wanted = self.settings.config.plugins
-                self._plugins = load(catalog(Gates.of(wanted), files=wanted.files))
-        return self._plugins
+                self._opened.plugins = load(catalog(Gates.of(wanted), files=wanted.files))
+        return self._opened.plugins
 
     @property
     def recorder(self) -> Recorder:
-        if self._recorder is None:
+        if self._opened.recorder is None:
             from missive_host.core.recorder import Recorder
 
-            self._recorder = Recorder(self)
-        return self._recorder
+            self._opened.recorder = Recorder(self)
+        return self._opened.recorder
 
     def run_local(self, command: Command) -> Output:
         """Run a command that needs the store alone. Raises `MissiveError`."""
@@ -123,24 +168,24 @@ class Core:
         """Run any command; each result is emitted as it happens. Raises `MissiveError`."""
         handler = handler_of(command)
         emit = self._guarded(emit)
-        self._running += 1
+        self._opened.running += 1
         try:
             await self._run(handler, command, emit)
         finally:
-            self._running -= 1
+            self._opened.running -= 1
 
     async def commit(self, write: Callable[[Tables], T]) -> T:
         """Write to the store; a command that runs alone has nobody to share the commit with, or to hold up."""
-        return await self.store.commit(write, alone=self._running <= 1)
+        return await self.store.commit(write, alone=self._opened.running <= 1)
 
     @contextmanager
     def sharing(self) -> Iterator[None]:
         """Within it this command writes for several agents at once, so that its commits are worth putting together."""
-        self._running += 1
+        self._opened.running += 1
         try:
             yield
         finally:
-            self._running -= 1
+            self._opened.running -= 1
 
     async def _run(self, handler: Callable[..., Any], command: Command, emit: Emit) -> None:
         import anyio
@@ -187,18 +232,18 @@ class Core:
 
     def close(self) -> None:
         """Close the store. For processes that ran local commands only."""
-        if self._store is not None:
-            self._store.close()
-            self._store = None
+        if self._opened.store is not None:
+            self._opened.store.close()
+            self._opened.store = None
 
     async def aclose(self) -> None:
         """Close connections and store."""
         import anyio
 
         with anyio.CancelScope(shield=True):
-            if self._connections is not None:
-                await self._connections.aclose()
-                self._connections = None
+            if self._opened.connections is not None:
+                await self._opened.connections.aclose()
+                self._opened.connections = None
             self.close()
 
 

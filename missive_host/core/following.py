@@ -8,7 +8,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from missive_host import outputs as o
-from missive_host.a2a.shapes import EVENT_TYPES, Json, message_text, payload, state, task_text, text_of
+from missive_host.a2a.shapes import EVENT_TYPES, SETTLED, Json, message_text, payload, state, task_text, text_of
 from missive_host.core.views import given
 
 if TYPE_CHECKING:
@@ -34,10 +34,21 @@ class Following:
         self._event_ids: list[str] = []
         self._message_ids: list[str] = []
         self._state: str | None = None
+        self._message_came = False
+
+    def take_up(self, count: int) -> None:
+        """Go on after `count` events that came earlier: the agent has had the request."""
+        self._unsettled, self.answered, self.count = False, True, count
+
+    @property
+    def ended(self) -> bool:
+        """True if what came last was an answer after which no more is to come."""
+        return self._state in SETTLED or self._message_came
 
     async def take(self, event: Json) -> None:
         assert self.client is not None
         first, self._unsettled, self.answered = self._unsettled, False, True
+        self._message_came = payload(event)[0] == "message"
         persistence = await self._core.recorder.streamed(self._exchange, event, self.client.interface, first=first)
         view = self._view(event, persistence)
         self.count += 1

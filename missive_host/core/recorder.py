@@ -70,6 +70,8 @@ class Exchange(msgspec.Struct):
     task_id: str | None = None
     attempted: bool = False
     """Set when the first attempt begins: before it nothing can have reached the agent."""
+    work_id: str | None = None
+    """The work that it is done for."""
 
 
 class Recorder:
@@ -78,10 +80,10 @@ class Recorder:
     def __init__(self, core: Core) -> None:
         self._core = core
 
-    def plan(self, command: Send | Stream) -> Exchange:
+    def plan(self, command: Send | Stream, message_id: str) -> Exchange:
         """Find the conversation that a message belongs to. Raises `ValidationError` if the agent is unknown."""
         assert command.agent is not None
-        exchange = Exchange(agent=command.agent, message_id=new_id(), task_id=command.task)
+        exchange = Exchange(agent=command.agent, message_id=message_id, task_id=command.task)
         return self._core.store.read(lambda tables: self._locate(tables, command, exchange))
 
     def _locate(self, tables: Tables, command: Send | Stream, exchange: Exchange) -> Exchange:
@@ -162,7 +164,10 @@ class Recorder:
                 at=at,
                 task_id=exchange.task_id,
                 context_id=exchange.context_id,
+                response_id=None if name == "task" else value["messageId"],
             )
+            if exchange.work_id is not None:
+                tables.work.note(exchange.work_id, context_id=exchange.context_id, task_id=exchange.task_id)
             if name == "task":
                 self._put_task(tables, exchange.agent, value, exchange.context_id, interface.protocol_version, at)
             else:
@@ -210,7 +215,10 @@ class Recorder:
                     at=at,
                     task_id=exchange.task_id,
                     context_id=exchange.context_id,
+                    response_id=message_id if name == "message" else None,
                 )
+                if exchange.work_id is not None:
+                    tables.work.note(exchange.work_id, context_id=exchange.context_id, task_id=exchange.task_id)
             row = self._event(f"a2a.stream.{EVENT_TYPES[name]}", exchange, event, at)
             return Persistence(
                 context_id=given(exchange.context_id),

@@ -13,15 +13,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import anyio
 from msgspec.structs import replace
 
 from missive_host.a2a.shapes import SETTLED, TERMINAL, Json, payload, state
-from missive_host.commands import Requirements, Send, Stream
+from missive_host.commands import Send, Stream
+from missive_host.core.durable import stored_task
 from missive_host.core.following import Following
-from missive_host.core.handlers.send import begin, prepare, record_failure, send_result
+from missive_host.core.handlers.send import begin, prepare, record_failure, send_result, to_one
 from missive_host.core.handlers.stream import stream_on
 from missive_host.core.views import given
 from missive_host.errors import DeadlineError, MissiveError
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from missive_host.a2a.parts import Request
     from missive_host.core.core import Core, Emit
     from missive_host.core.recorder import Exchange
-    from missive_host.store import Tables
 
 CANCEL_SECONDS = 5.0
 """How long an agent may take to be told that its answer is not needed any more."""
@@ -40,7 +40,6 @@ LEARN_SECONDS = 1.0
 """How long an agent that is given up while it gets the message may take to say under which id it can be cancelled."""
 NO_SUCCESS = frozenset({"rejected", "failed", "cancelled"})
 
-C = TypeVar("C", Send, Stream)
 Won = Callable[["Attempt"], Awaitable[bool]]
 """Called when an attempt succeeds; False: another was first."""
 
@@ -328,19 +327,3 @@ class StreamAttempt(Attempt):
         held, self._held = self._held, []
         for output in held:
             await self._emit(output)
-
-
-def to_one(command: C, agent: str) -> C:
-    """Return a command for one agent."""
-    return replace(
-        command, agent=agent, group=None, policy=None, preferred_agent=None, quorum=None, requirements=Requirements()
-    )
-
-
-def stored_task(tables: Tables, agent: str, task_id: str) -> Json | None:
-    """Return a task as the store has it, with its artifacts, in A2A's shape."""
-    row = tables.tasks.find(agent, task_id)
-    if row is None:
-        return None
-    artifacts = [artifact.content for artifact in tables.artifacts.list(agent=agent, task=task_id)]
-    return {**row.task, "artifacts": artifacts} if artifacts else dict(row.task)

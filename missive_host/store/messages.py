@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 _SELECT = """
     SELECT agent_alias, message_id, direction, context_id, task_id, role, status, content_json, metadata_json,
-           error_json, created_at, updated_at, ordinal
+           error_json, created_at, updated_at, ordinal, response_id
     FROM messages
 """
 _INSERT = """
@@ -27,7 +27,7 @@ _TRY_AGAIN = """
 """
 _SETTLE = """
     UPDATE messages SET status = ?, error_json = ?, updated_at = ?, task_id = COALESCE(?, task_id),
-                        context_id = COALESCE(?, context_id)
+                        context_id = COALESCE(?, context_id), response_id = COALESCE(?, response_id)
     WHERE agent_alias = ? AND message_id = ? AND direction = 'request'
 """
 _REPLACE = """
@@ -63,13 +63,15 @@ class Messages:
         error: Json | None = None,
         task_id: str | None = None,
         context_id: str | None = None,
+        response_id: str | None = None,
     ) -> None:
         """Write down what became of a request: ``sent``, ``failed``, or ``unknown`` if it may have arrived.
 
-        `task_id` is the task that the agent made of it, `context_id` the local context that it turned out to be in.
+        `task_id` is the task that the agent made of it, `response_id` the message that it answered with instead,
+        `context_id` the local context that it turned out to be in.
         """
         error_json = None if error is None else to_json(error)
-        self._execute(_SETTLE, (status, error_json, at, task_id, context_id, agent_alias, message_id))
+        self._execute(_SETTLE, (status, error_json, at, task_id, context_id, response_id, agent_alias, message_id))
 
     def add_response(self, message: MessageRow) -> bool:
         """Store a message that came in (or a local one). Return False if it was known; its content is then renewed."""
@@ -138,4 +140,5 @@ def _message(row: tuple[Any, ...]) -> MessageRow:
         created_at=row[10],
         updated_at=row[11],
         ordinal=row[12],
+        response_id=row[13],
     )

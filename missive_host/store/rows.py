@@ -134,6 +134,8 @@ class MessageRow(msgspec.Struct, frozen=True, kw_only=True):
     metadata: Json = {}
     error: Json | None = None
     """An `ErrorReport` as JSON, if the request failed."""
+    response_id: str | None = None
+    """Of a request: the message with which the agent answered at once. It is read, never written with the row."""
     created_at: str
     updated_at: str
     ordinal: int = 0

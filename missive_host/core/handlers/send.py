@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import anyio
+import msgspec
 
 from missive_host import commands as c
 from missive_host import outputs as o
@@ -18,8 +19,14 @@ if TYPE_CHECKING:
     from missive_host.core.core import Core, Emit
     from missive_host.core.recorder import Exchange
 
+C = TypeVar("C", c.Send, c.Stream)
+
 
 async def send(core: Core, command: c.Send, emit: Emit) -> None:
+    if core.work is not None and core.work.attempt > 1:
+        from missive_host.core.durable import chosen_before
+
+        command = chosen_before(core, command)
     if addressed_to_group(command):
         from missive_host.routing.execution import route
 
@@ -47,8 +54,19 @@ def addressed_to_group(command: c.Send | c.Stream) -> bool:
     return False
 
 
+def to_one(command: C, agent: str) -> C:
+    """Return a command for one agent."""
+    return msgspec.structs.replace(
+        command, agent=agent, group=None, policy=None, preferred_agent=None, quorum=None, requirements=c.Requirements()
+    )
+
+
 async def send_one(core: Core, command: c.Send) -> o.SendResult:
     """Send to one agent, and return its answer once it is written down."""
+    if core.work is not None and not command.return_immediately:
+        from missive_host.core.durable import send_durably
+
+        return await send_durably(core, command)
     exchange, request = prepare(core, command)
     await begin(core, exchange, request, "send")
 
@@ -67,7 +85,9 @@ async def send_one(core: Core, command: c.Send) -> o.SendResult:
 
 def prepare(core: Core, command: c.Send | c.Stream) -> tuple[Exchange, Request]:
     """Find the conversation and build the request; nothing is sent or written yet."""
-    exchange = core.recorder.plan(command)
+    assert command.agent is not None
+    exchange = core.recorder.plan(command, core.message_id(command.agent))
+    exchange.work_id = core.work.work_id if core.work is not None else None
     core.agents.learn_secrets(exchange.agent)  # before anything is written down
     request = build_request(
         command,

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 
 async def stream(core: Core, command: c.Stream, emit: Emit) -> None:
+    if core.work is not None and core.work.attempt > 1:
+        from missive_host.core.durable import chosen_before
+
+        command = chosen_before(core, command)
     if addressed_to_group(command):
         from missive_host.routing.execution import route
 
@@ -32,8 +36,20 @@ async def stream(core: Core, command: c.Stream, emit: Emit) -> None:
 async def stream_one(core: Core, command: c.Stream, emit: Emit) -> o.StreamResult:
     """Stream from one agent."""
     exchange, request = prepare(core, command)
+    following = Following(core, exchange, emit, requested=True)
+    if core.work is not None and core.work.attempt > 1:
+        from missive_host.core.durable import recall
+
+        answer = recall(core, exchange)
+        if answer is not None:
+            following.take_up(core.work.outputs)
+            following.client = await core.agents.client(exchange.agent, command.binding)
+            await following.take(answer)
+            if following.ended:
+                return following.result(0, forced=False, request=request.view)
+            return await stream_on(core, command, exchange, request, following)
     await begin(core, exchange, request, "stream")
-    return await stream_on(core, command, exchange, request, Following(core, exchange, emit, requested=True))
+    return await stream_on(core, command, exchange, request, following)
 
 
 async def stream_on(

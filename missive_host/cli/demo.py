@@ -36,17 +36,21 @@ demo = _Demo(
     "demo",
     help="""Start three small A2A agents, pipe frames through missive to them, and show what comes back.
 
-It takes a few seconds. The agents are processes on this machine, and what missive keeps of it is in a folder that is
-removed at the end; your own agents and tasks are not touched.""",
+First to one agent at a time, then to all three as a group, whose answers become one. It takes a few seconds. The agents
+are processes on this machine, and what missive keeps of it is in a folder that is removed at the end; your own agents
+and tasks are not touched.""",
     examples=["missive demo", "missive demo --json", "missive demo serve"],
 )
 
 
 def run_demo(app: App) -> None:
     """Run the demo. Raises `MissiveError` if something did not come out as expected."""
+    from msgspec import UNSET
+
     from missive_host.cli.demo_view import TourView, show_end
     from missive_host.config.units import parse_duration
     from missive_host.demo.outputs import DemoResult
+    from missive_host.demo.steps import group_of
     from missive_host.demo.tour import ADAPTER, DEADLINE, next_commands, run_tour
     from missive_host.errors import OrchestrationError
     from missive_host.outputs import Output
@@ -66,6 +70,7 @@ def run_demo(app: App) -> None:
         steps=steps,
         passed=passed,
         seconds=took,
+        group=group_of(steps[-1]) or UNSET,
         next_commands=next_commands(name),
         message=f"It all came out as expected, in {took:.1f} s."
         if passed
@@ -94,13 +99,13 @@ def serve(app: App, ports: tuple[int, ...]) -> None:
     """Start the three agents and leave them running until Ctrl-C.
 
     They listen on the loopback interface. What they do is chosen by the first word of what they are sent: echo,
-    task, stream, ask, auth, fail, reject, sleep, big and others; anything else is echoed.
+    task, stream, ask, choose, auth, fail, reject, sleep, big and others; anything else is echoed.
     """
     from missive_host.cli.demo_view import show_serve
     from missive_host.cli.failing import InterruptedBySignalError
     from missive_host.demo.fleet import DEMO_AGENTS, Fleet
     from missive_host.demo.outputs import DemoServeResult
-    from missive_host.demo.tour import add_commands, serve_specs, views
+    from missive_host.demo.tour import add_commands, group_commands, serve_specs, views
     from missive_host.outputs import Output
 
     if len(ports) > len(DEMO_AGENTS):
@@ -109,9 +114,11 @@ def serve(app: App, ports: tuple[int, ...]) -> None:
     try:
         with _ended_by_signals(), Fleet(serve_specs(ports)) as fleet:
             agents = views(fleet)
+            name = program(sys.argv[0])
             result = DemoServeResult(
                 agents=agents,
-                next_commands=add_commands(agents, program(sys.argv[0])),
+                next_commands=add_commands(agents, name),
+                group_commands=group_commands(agents, name),
                 message=f"{len(agents)} agents are ready",
             )
             app.emit(Output(result), show_serve)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ _TELLING: tuple[tuple[int, tuple[str, ...]], ...] = (
     (5, ("data", "data", "final_state")),
     (2, ("data", "data", "event_count")),
     (2, ("data", "data", "count")),
+    (5, ("data", "data", "status")),
     (6, ("data", "data", "tasks")),
     (6, ("error", "message")),
 )
@@ -44,6 +46,18 @@ def abridged(frame: dict[str, Any], room: int | None) -> str:
         pieces.remove(min(pieces, key=lambda piece: piece[0]))
     text = _joined(pieces)
     return text if room is None else shorten(text, room)
+
+
+def wrapped(frame: str, room: int | None) -> list[str]:
+    """Return a frame as lines of `room` columns, which end behind a comma. A piece that is longer is cut."""
+    if room is None:
+        return [frame]
+    lines = [""]
+    for piece in re.split(r"(?<=,)(?=\")", frame):
+        if lines[-1] and width(lines[-1] + piece) > room:
+            lines.append("")
+        lines[-1] += piece
+    return [shorten(line, room) for line in lines]
 
 
 def _joined(pieces: Sequence[tuple[int, str]]) -> str:
@@ -81,14 +95,17 @@ class TourView:
 
     def step(self, number: int, step: Step) -> None:
         if self._screen is not None:
+            if step.act:
+                _heading(self._screen, step.act)
             _heading(self._screen, f"{number}. {step.title}")
             _write(self._screen, f"  {step.why}", "dim")
 
     def sent(self, frame: dict[str, Any]) -> None:
         if self._screen is not None:
-            text = harmless(_json(frame))
-            room = self._room("  → ")
-            self._line("→", "cyan", text if room is None else shorten(text, room))
+            first, *others = wrapped(harmless(_json(frame)), self._room("  → "))
+            self._line("→", "cyan", first)
+            for text in others:
+                _write(self._screen, f"    {text}", "")
 
     def received(self, frame: dict[str, Any], seconds: float) -> None:
         if self._screen is not None:
@@ -102,7 +119,24 @@ class TourView:
         if isinstance(step.problem, str):
             _write(self._screen, f"  not as expected: {step.problem}", "red")
         else:
+            self._table(step)
             _write(self._screen, f"  {step.outcome}", "green")
+
+    def _table(self, step: DemoStep) -> None:
+        from missive_host.demo.steps import group_of
+
+        group = group_of(step)
+        if self._screen is None or group is None:
+            return
+        self._screen.line()
+        self._screen.table(
+            ("RANK", "AGENT", "STATE", "ANSWER", "MS"),
+            [(each.rank, each.agent, each.state, each.text, each.duration_ms) for each in group.members],
+            indent=2,
+        )
+        self._screen.line()
+        for line in group.reduced_text.splitlines():
+            _write(self._screen, f"  {line}", "")
 
     def _room(self, before: str) -> int | None:
         assert self._screen is not None
@@ -128,7 +162,8 @@ def show_end(data: DemoResult, screen: Screen) -> None:
         serve, *others = data.next_commands
         _heading(screen, "Three commands to try next")
         _write(screen, f"  {serve}", "bold")
-        _write(screen, "    keeps these agents running until Ctrl-C; then, in another terminal:", "dim")
+        _write(screen, "    keeps these agents running until Ctrl-C, and says how to make a group of", "dim")
+        _write(screen, "    them; then, in another terminal:", "dim")
         for command in others:
             _write(screen, f"  {command}", "bold")
 
@@ -138,6 +173,9 @@ def show_serve(data: DemoServeResult, screen: Screen) -> None:
     show_agents(data.agents, screen)
     _heading(screen, "Register them with missive, in another terminal")
     for command in data.next_commands:
+        _write(screen, f"  {command}", "bold")
+    _heading(screen, "Then make a group of them, and ask it")
+    for command in data.group_commands:
         _write(screen, f"  {command}", "bold")
     screen.note("they run until Ctrl-C")
 

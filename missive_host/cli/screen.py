@@ -106,7 +106,7 @@ class Screen:
         for name, value in shown:
             write(self.out, f"{self.style(name, 'dim')}{' ' * (widest - width(name))}  {value}\n")
 
-    def table(self, headers: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    def table(self, headers: Sequence[str], rows: Sequence[Sequence[object]], *, indent: int = 0) -> None:
         """Write an aligned table without empty columns.
 
         On a terminal the widest columns are cut until it fits, but never the first: it is what one copies.
@@ -115,7 +115,7 @@ class Screen:
         kept = [i for i in range(len(headers)) if any(row[i] for row in cells)]
         lines = [[headers[i] for i in kept], *([row[i] for i in kept] for row in cells)]
         widths = [max(width(line[i]) for line in lines) for i in range(len(kept))]
-        room = self.columns
+        room = None if self.columns is None else self.columns - indent
         while (
             room is not None and sum(widths) + 2 * (len(widths) - 1) > room and max(widths[1:], default=0) > MIN_COLUMN
         ):
@@ -123,7 +123,7 @@ class Screen:
         for number, line in enumerate(lines):
             cut = [shorten(cell, widths[i]) for i, cell in enumerate(line)]
             text = "  ".join(cell + " " * (widths[i] - width(cell)) for i, cell in enumerate(cut)).rstrip()
-            write(self.out, (self.style(text, "bold") if number == 0 else text) + "\n")
+            write(self.out, " " * indent + (self.style(text, "bold") if number == 0 else text) + "\n")
 
     # --- stderr: everything else
 

@@ -163,6 +163,13 @@ def _skills() -> list[AgentSkill]:
             examples=["ask What is your name?", "auth"],
         ),
         AgentSkill(
+            id="choose",
+            name="Choose",
+            description="Has an opinion of its own: chooses one of the words.",
+            tags=["demo", "opinion"],
+            examples=["choose tea coffee"],
+        ),
+        AgentSkill(
             id="trouble",
             name="Trouble",
             description="Fails, rejects, breaks off: what a client must be ready for.",
@@ -180,7 +187,7 @@ def make_handler(card: AgentCard) -> DefaultRequestHandler:
     from missive_host.demo.behaviours import DemoExecutor
 
     return DefaultRequestHandler(
-        agent_executor=DemoExecutor(),
+        agent_executor=DemoExecutor(card.name),
         task_store=InMemoryTaskStore(),
         agent_card=card,
         interrupted_task_timeout=_IDLE_TASK_SECONDS,  # else each unanswered question stays for ever

@@ -24,6 +24,9 @@ first word          behaviour
 ``headers``         a direct Message: what the request's headers were, as text and as data (`headers`)
 ``echo-parts``      a direct Message with the parts that came in
 ``context``         a direct Message with the contextId that the agent sees
+``choose A B …``    a task: thinks for a moment, then chooses one of the words (``yes`` or ``no``) as the
+                    artifact ``choice``. Which one, and how long it thinks, depends on the agent's name and
+                    the words: agents differ, and each sticks to its opinion
 ==================  ==================================================================================
 
 Words are matched without regard to case; numbers may have a fraction, and what is no number counts
@@ -67,6 +70,8 @@ BIGGEST = 256.0
 """Mebibytes; the most that ``big`` gives."""
 UNICODE_TEXT = "line\u2028paragraph\u2029next line\u0085end \U0001f4e8 e\u0301"
 """The three characters at which a careless reader of event streams splits lines, an emoji and a combining accent."""
+LONGEST_THOUGHT = 0.5
+"""Seconds; no agent thinks longer about what to ``choose``."""
 EVENTS_BEFORE_END = 3
 """How many events of ``break`` and ``cut`` go out: the task, ``working``, the first chunk."""
 
@@ -82,6 +87,8 @@ class Turn:
     rest: str
     """The text after the first word, as it came."""
     updater: TaskUpdater
+    agent: str
+    """The agent's name."""
 
     async def reply(self, *parts: Part) -> None:
         """Answer with a direct Message: the only event of this turn."""
@@ -307,6 +314,21 @@ async def context(turn: Turn) -> None:
     await turn.reply(new_text_part(turn.updater.context_id))
 
 
+async def choose(turn: Turn) -> None:
+    """Choose one of the words."""
+    options = turn.words or ("yes", "no")
+    await turn.start("Thinking.")
+    await anyio.sleep(LONGEST_THOUGHT * _liking(turn.agent, " ".join(options)))
+    choice = max(options, key=lambda option: _liking(turn.agent, option))
+    await turn.updater.add_artifact([new_text_part(choice)], artifact_id="choice", name="choice", last_chunk=True)
+    await turn.updater.complete()
+
+
+def _liking(agent: str, text: str) -> float:
+    """Return a number from 0 to 1 that this agent has for this text, now and always."""
+    return int.from_bytes(hashlib.sha256(f"{agent}\0{text}".encode()).digest()[:6]) / (1 << 48)
+
+
 async def _chunk(turn: Turn, artifact: str, text: str, *, first: bool, last: bool) -> None:
     await turn.updater.add_artifact(
         [new_text_part(text)], artifact_id=artifact, name=artifact, append=not first, last_chunk=last
@@ -332,6 +354,7 @@ BEHAVIOURS: Mapping[str, Callable[[Turn], Awaitable[None]]] = MappingProxyType(
         "headers": headers,
         "echo-parts": echo_parts,
         "context": context,
+        "choose": choose,
     }
 )
 
@@ -339,30 +362,34 @@ BEHAVIOURS: Mapping[str, Callable[[Turn], Awaitable[None]]] = MappingProxyType(
 class DemoExecutor(AgentExecutor):
     """The executor of all demo agents. It keeps nothing between two turns."""
 
+    def __init__(self, agent: str) -> None:
+        self._agent = agent
+
     async def execute(self, context: RequestContext, event_queue: EventQueue) -> None:
         """Run the behaviour that the text asks for. Every road emits at least one event."""
         text = context.get_user_input()
         if context.current_task is not None:
-            await answered(_turn(context, event_queue, text))
+            await answered(self._turn(context, event_queue, text))
             return
         pieces = text.split(maxsplit=1)
         first = pieces[0] if pieces else ""
         behaviour = BEHAVIOURS.get(first.lower())
         if behaviour is None:
-            await echo(_turn(context, event_queue, text))
+            await echo(self._turn(context, event_queue, text))
         else:
-            await behaviour(_turn(context, event_queue, pieces[1] if len(pieces) > 1 else ""))
+            await behaviour(self._turn(context, event_queue, pieces[1] if len(pieces) > 1 else ""))
 
     async def cancel(self, context: RequestContext, event_queue: EventQueue) -> None:
         """Say that the task is cancelled; the SDK stops `execute` after that."""
-        turn = _turn(context, event_queue, "")
+        turn = self._turn(context, event_queue, "")
         await turn.updater.cancel(turn.say("Cancelled."))
 
-
-def _turn(context: RequestContext, queue: EventQueue, rest: str) -> Turn:
-    # The SDK invents a new contextId for a follow-up that names only its task;
-    # the task's own one is right (spec 3.4.3).
-    known = context.current_task
-    context_id = (known.context_id if known is not None else context.context_id) or str(uuid.uuid4())
-    updater = TaskUpdater(queue, context.task_id or str(uuid.uuid4()), context_id)
-    return Turn(request=context, queue=queue, words=tuple(rest.split()), rest=rest, updater=updater)
+    def _turn(self, context: RequestContext, queue: EventQueue, rest: str) -> Turn:
+        # The SDK invents a new contextId for a follow-up that names only its task;
+        # the task's own one is right (spec 3.4.3).
+        known = context.current_task
+        context_id = (known.context_id if known is not None else context.context_id) or str(uuid.uuid4())
+        updater = TaskUpdater(queue, context.task_id or str(uuid.uuid4()), context_id)
+        return Turn(
+            request=context, queue=queue, words=tuple(rest.split()), rest=rest, updater=updater, agent=self._agent
+        )

@@ -37,6 +37,30 @@ class DemoStep(msgspec.Struct, frozen=True, kw_only=True):
     """What was not as expected; the demo ends with the first."""
 
 
+class DemoMember(msgspec.Struct, frozen=True, kw_only=True):
+    """A member of the group, and what it answered."""
+
+    rank: str
+    agent: str
+    state: str
+    """The state of its task at the end."""
+    text: str
+    """Its answer."""
+    duration_ms: int
+
+
+class DemoGroup(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of the allreduce."""
+
+    group: str
+    strategy: str
+    members: tuple[DemoMember, ...]
+    """In the order of their ranks."""
+    reduced_text: str
+    """What was made of their answers."""
+    elapsed_ms: int
+
+
 class DemoResult(Data, frozen=True, kw_only=True):
     """What ``missive demo`` did."""
 
@@ -45,6 +69,8 @@ class DemoResult(Data, frozen=True, kw_only=True):
     adapter: str
     """The command that the frames were piped through."""
     steps: tuple[DemoStep, ...]
+    group: DemoGroup | UnsetType = UNSET
+    """What came of the second act, if it got that far."""
     passed: bool
     """Everything came out as expected."""
     seconds: float
@@ -59,4 +85,6 @@ class DemoServeResult(Data, frozen=True, kw_only=True):
     agents: tuple[DemoAgent, ...]
     next_commands: tuple[str, ...]
     """How to register them."""
+    group_commands: tuple[str, ...]
+    """How to make a group of them then, and to ask it."""
     message: str

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from missive_host.demo.outputs import DemoGroup, DemoMember, DemoStep
+
 Json = dict[str, Any]
 Answers = Mapping[str, Sequence[Json]]
 """The frames that came back so far, by the request's ``id``."""
@@ -13,6 +15,11 @@ Answers = Mapping[str, Sequence[Json]]
 UPDATES = 4
 """How many steps the stream of the demo has."""
 _PAUSE = 0.25
+GROUP = "crew"
+"""The group of all three agents. Their ranks are 1, 2 and 3."""
+QUESTION = "choose tea coffee"
+"""What the group is asked: two of the three like tea."""
+STRATEGY = "vote"
 
 
 class UnexpectedError(Exception):
@@ -30,6 +37,8 @@ class Step:
     """Makes the frame; it may need what came back before."""
     outcome: Callable[[Sequence[Json]], str]
     """Says in words what came of it. Raises `UnexpectedError`."""
+    act: str = ""
+    """Heading of what begins with this step."""
 
 
 def is_last(frame: Json) -> bool:
@@ -103,12 +112,54 @@ def _tasks(frames: Sequence[Json]) -> str:
     return "missive has kept both tasks: the worker's and the asker's are completed"
 
 
+def _voted(frames: Sequence[Json]) -> str:
+    group = _group(_data(frames, "allreduce_result"))
+    found = [(member.rank, member.agent, member.state, member.text) for member in group.members]
+    agents = (("echo", "tea"), ("worker", "coffee"), ("asker", "tea"))
+    expected = [(str(rank), agent, "completed", text) for rank, (agent, text) in enumerate(agents, 1)]
+    _must("what the members answered", found, expected)
+    _must("the vote", group.reduced_text.partition("\n")[0], 'Vote result: "tea" received 2 of 3 vote(s).')
+    slowest = max(member.duration_ms for member in group.members)
+    return f"all three were asked at once: {group.elapsed_ms} ms in all, the slowest took {slowest} ms"
+
+
+def _group(data: Json) -> DemoGroup:
+    """Return the table in an ``allreduce_result``."""
+    tasks = {member["agent"]: member for member in data["barrier"]["members"]}
+    answers = {member["agent"]: member for member in data["gather"]["members"]}
+    return DemoGroup(
+        group=data["group"],
+        strategy=data["strategy"],
+        members=tuple(
+            DemoMember(
+                rank=member["rank"],
+                agent=agent,
+                state=tasks[agent]["state"],
+                text=answers[agent]["text"],
+                duration_ms=member["duration_ms"],
+            )
+            for member in data["bcast"]["members"]
+            for agent in (member["agent"],)
+        ),
+        reduced_text=data["reduced_text"],
+        elapsed_ms=data["elapsed_ms"],
+    )
+
+
+def group_of(step: DemoStep) -> DemoGroup | None:
+    """Return the table of an allreduce that came out as expected."""
+    if step.request["command"] != "allreduce" or not isinstance(step.outcome, str):
+        return None
+    return _group(step.responses[-1]["data"]["data"])
+
+
 STEPS = (
     Step(
         "Send a message",
         "The agent echo answers at once, with a message.",
         lambda _: {"id": "req-1", "command": "send", "agent": "echo", "message": "echo hello"},
         _message,
+        act="First act: one agent at a time",
     ),
     Step(
         "Stream",
@@ -133,6 +184,19 @@ STEPS = (
         "missive has written down what it saw; no agent is called for this.",
         lambda _: {"id": "req-5", "command": "task_list"},
         _tasks,
+    ),
+    Step(
+        "Ask all of them, and count the votes",
+        f"The three are the group {GROUP}. Each chooses for itself; missive counts.",
+        lambda _: {
+            "id": "req-6",
+            "command": "allreduce",
+            "group": GROUP,
+            "message": QUESTION,
+            "strategy": STRATEGY,
+        },
+        _voted,
+        act="Second act: one question for a group of agents",
     ),
 )
 """In the order in which they are sent. Each waits for its answer: they build on each other."""

@@ -1,8 +1,8 @@
 """``missive demo``: real agents, a throw-away home, and frames through the real stdio adapter.
 
-`run_tour` starts the agents as processes, registers them in a home of its own, starts ``missive adapter stdio`` as a
-child process and pipes the frames of `missive_host.demo.steps` through it. A `Watcher` sees each thing as it happens.
-Nothing of it outlives the call, however it ends.
+`run_tour` starts the agents as processes, registers them and a group of them in a home of its own, starts
+``missive adapter stdio`` as a child process and pipes the frames of `missive_host.demo.steps` through it. A `Watcher`
+sees each thing as it happens. Nothing of it outlives the call, however it ends.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 from missive_host.demo.fleet import DEMO_AGENTS, AgentProcess, AgentSpec, Fleet
 from missive_host.demo.outputs import DemoAgent, DemoStep
 from missive_host.demo.piping import PipedAdapter
-from missive_host.demo.steps import STEPS, Step, UnexpectedError, is_last
+from missive_host.demo.steps import GROUP, QUESTION, STEPS, STRATEGY, Step, UnexpectedError, is_last
 from missive_host.errors import IoError
 
 if TYPE_CHECKING:
@@ -159,15 +159,17 @@ def _environment(home: Path) -> tuple[Path, dict[str, str]]:
 
 
 def _register(agents: Iterable[DemoAgent], config: Path, env: Mapping[str, str]) -> None:
-    from missive_host.commands import AgentAdd
+    from missive_host.commands import AgentAdd, GroupAdd, GroupCreate
     from missive_host.config import load
     from missive_host.core import Core
     from missive_host.security.options import CallOptions
 
     core = Core(load(config_path=str(config), env=env), CallOptions())
     try:
-        for agent in agents:
+        core.run_local(GroupCreate(group=GROUP))
+        for rank, agent in enumerate(agents, 1):
             core.run_local(AgentAdd(agent=agent.agent, url=agent.url))
+            core.run_local(GroupAdd(group=GROUP, agent=agent.agent, rank=str(rank)))
     finally:
         core.close()
 
@@ -221,3 +223,12 @@ def next_commands(program: str) -> tuple[str, str, str]:
 def add_commands(agents: Iterable[DemoAgent], program: str) -> tuple[str, ...]:
     """Return the command that registers each agent."""
     return tuple(f"{program} agent add {each.agent} {each.url}" for each in agents)
+
+
+def group_commands(agents: Iterable[DemoAgent], program: str) -> tuple[str, ...]:
+    """Return the commands that make a group of the agents once they are registered, and ask it."""
+    return (
+        f"{program} group create {GROUP}",
+        *(f"{program} group add {GROUP} {each.agent} --rank {rank}" for rank, each in enumerate(agents, 1)),
+        f'{program} allreduce {GROUP} "{QUESTION}" --strategy {STRATEGY}',
+    )

@@ -129,6 +129,16 @@ class TestTasks:
             "status COMPLETED",
         ]
 
+    async def test_choose(self, agent: AgentProcess, binding: str) -> None:
+        async with connect(agent, binding) as peer:
+            chosen = {
+                artifact_text((await peer.send(text)).task) for text in ("choose tea coffee", "CHOOSE coffee tea")
+            }
+            assert len(chosen) == 1  # an agent sticks to its opinion
+            assert chosen < {"tea", "coffee"}
+            assert artifact_text((await peer.send("choose")).task) in {"yes", "no"}
+            assert artifact_text((await peer.send("choose this")).task) == "this"
+
     async def test_stream(self, agent: AgentProcess, binding: str) -> None:
         async with connect(agent, binding, streaming=True) as peer:
             events = await peer.stream("stream 4 0.01")
@@ -311,7 +321,7 @@ class TestCards:
         assert [each["url"] for each in card["supportedInterfaces"]] == list(agent.interfaces.values())
         assert {each["protocolVersion"] for each in card["supportedInterfaces"]} == {"1.0"}
         assert card["capabilities"]["streaming"] is True
-        assert {skill["id"] for skill in card["skills"]} == {"echo", "task", "ask", "trouble"}
+        assert {skill["id"] for skill in card["skills"]} == {"echo", "task", "ask", "choose", "trouble"}
         assert answer.headers["cache-control"] == "public, max-age=60"
 
     async def test_0_3(self, agent_03: AgentProcess) -> None:

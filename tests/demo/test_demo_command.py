@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import fcntl
 import json
 import os
@@ -23,7 +24,7 @@ from typing import Any
 import pytest
 
 from missive_host.cli.demo import program
-from missive_host.cli.demo_view import abridged
+from missive_host.cli.demo_view import abridged, wrapped
 from missive_host.cli.screen import width
 from missive_host.demo.steps import STEPS, UnexpectedError
 from missive_host.demo.tour import PORTS, is_free, serve_specs
@@ -144,7 +145,14 @@ def test_the_document(document: Document) -> None:
     assert data["adapter"] == ADAPTER
     assert [agent["agent"] for agent in data["agents"]] == ["echo", "worker", "asker"]
     assert len({agent["url"] for agent in data["agents"]}) == 3
-    assert [step["request"]["command"] for step in data["steps"]] == ["send", "stream", "send", "send", "task_list"]
+    assert [step["request"]["command"] for step in data["steps"]] == [
+        "send",
+        "stream",
+        "send",
+        "send",
+        "task_list",
+        "allreduce",
+    ]
     for step in data["steps"]:
         assert {frame["id"] for frame in step["responses"]} == {step["request"]["id"]}
         assert {frame["schema_version"] for frame in step["responses"]} == {"missive.stdio.v1"}
@@ -158,6 +166,24 @@ def test_the_answer_names_the_task_that_asked(document: Document) -> None:
     assert response["state"] == "input_required"
     assert answered["request"]["task"] == response["task_id"]
     assert answered["responses"][-1]["data"]["data"]["response"]["task_id"] == response["task_id"]
+
+
+def test_the_second_act_is_a_vote(document: Document) -> None:
+    group = document["data"]["group"]
+    result = document["data"]["steps"][5]["responses"][-1]["data"]["data"]
+    assert (group["group"], group["strategy"]) == (result["group"], result["strategy"]) == ("crew", "vote")
+    seen = [(each["rank"], each["agent"], each["state"], each["text"]) for each in group["members"]]
+    assert seen == [
+        ("1", "echo", "completed", "tea"),
+        ("2", "worker", "completed", "coffee"),
+        ("3", "asker", "completed", "tea"),
+    ]
+    assert [each["duration_ms"] for each in group["members"]] == [
+        each["duration_ms"] for each in result["bcast"]["members"]
+    ]
+    assert group["elapsed_ms"] == result["elapsed_ms"]
+    assert group["reduced_text"] == result["reduced_text"]
+    assert group["reduced_text"].startswith('Vote result: "tea" received 2 of 3')
 
 
 def test_one_line(person: Person) -> None:
@@ -179,13 +205,27 @@ def test_what_a_person_reads(person: Person) -> None:
     assert headings == [step.title for step in STEPS]
     assert ADAPTER in text
     asked = [json.loads(line) for line in re.findall(r"^  → (.+)$", text, re.MULTILINE)]
-    assert [frame["id"] for frame in asked] == [f"req-{number}" for number in range(1, 6)]
+    assert [frame["id"] for frame in asked] == [f"req-{number}" for number in range(1, len(STEPS) + 1)]
     answers = re.findall(r"^  ← +[\d.]+ s  (.+)$", text, re.MULTILINE)
     assert '"text":"hello"' in answers[0]
     assert [answer for answer in answers if '"text":"step 3 of 4"' in answer]
     assert [answer for answer in answers if '"input_required"' in answer and '"What is your name?"' in answer]
-    assert '"text":"You answered: Ada"' in answers[-2]
-    assert '{"agent":"asker"…"state":"completed"…}' in answers[-1]
+    assert '"text":"You answered: Ada"' in answers[-3]
+    assert '{"agent":"asker"…"state":"completed"…}' in answers[-2]
+    assert '"allreduce_result"…"status":"succeeded"' in answers[-1]
+    first, second = text.partition("Second act: ")[::2]
+    assert "First act: " in first
+    table = re.search(r"^  RANK .+?\n\n", second, re.MULTILINE | re.DOTALL)
+    assert table is not None
+    heading, *rows = (line.split() for line in table[0].splitlines() if line)
+    assert heading == ["RANK", "AGENT", "STATE", "ANSWER", "MS"]
+    assert [row[:-1] for row in rows] == [
+        ["1", "echo", "completed", "tea"],
+        ["2", "worker", "completed", "coffee"],
+        ["3", "asker", "completed", "tea"],
+    ]
+    assert all(row[-1].isdecimal() for row in rows)
+    assert 'Vote result: "tea" received 2 of 3 vote(s).' in second
     assert "It all came out as expected" in text
     assert person.left_behind() == ["broken.toml"]
 
@@ -198,6 +238,8 @@ def test_a_narrow_terminal_with_colour_and_without(person: Person) -> None:
     assert [line for line in plain.splitlines() if width(line) > 80 and "missive " not in line] == []
     assert "…" in plain
     assert '"text":"step 4 of 4"' in plain
+    sent = plain.partition('  → {"id":"req-6"')[2].partition("  ← ")[0]
+    assert '"message":"choose tea coffee","strategy":"vote"}\n' in sent  # what goes in is wrapped, not cut
     assert "\x1b" not in person.sees("missive demo", 80, NO_COLOR="1")
 
 
@@ -208,6 +250,14 @@ def test_frames_are_shortened_to_the_room_there_is(document: Document, room: int
     assert all(room is None or width(text) <= room for text in shown)
     if room is None or room >= 80:
         assert any('"text":"What is your name?"' in text for text in shown)
+
+
+def test_what_goes_in_is_wrapped_behind_commas() -> None:
+    frame = '{"id":"a","message":"one,two","more":1}'
+    assert wrapped(frame, None) == [frame]
+    assert wrapped(frame, len(frame)) == [frame]
+    assert wrapped(frame, 30) == ['{"id":"a","message":"one,two",', '"more":1}']
+    assert wrapped(frame, 12) == ['{"id":"a",', '"message":"…', '"more":1}']
 
 
 def test_an_error_frame_shows_its_message() -> None:
@@ -255,6 +305,37 @@ def test_a_step_that_goes_wrong_ends_it(person: Person) -> None:
     assert (done.returncode, data["passed"], len(data["steps"])) == (70, False, 1)
     assert "nobody" in data["steps"][0]["problem"]
     assert person.left_behind() == []
+
+
+@pytest.mark.parametrize(
+    ("member", "problem"),
+    [({"state": "failed"}, "'failed'"), ({"state": None}, "None")],
+)
+def test_a_member_that_fails_is_seen(document: Document, member: Document, problem: str) -> None:
+    frames = copy.deepcopy(document["data"]["steps"][5]["responses"])
+    frames[-1]["data"]["data"]["barrier"]["members"][1].update(member)
+    with pytest.raises(UnexpectedError, match=problem):
+        STEPS[5].outcome(frames)
+
+
+OTHER_OPINION = """
+import sys
+from missive_host.demo import steps
+steps.QUESTION = "choose this"
+from missive_host.cli.root import run
+sys.exit(run(sys.argv[1:]))
+"""
+
+
+def test_another_vote_shows_no_table(person: Person) -> None:
+    command = shlex.join([sys.executable, "-c", OTHER_OPINION, "demo"])
+    done = person.types(command)
+    assert done.returncode == 70
+    assert "what the members answered is" in done.stderr
+    assert "RANK" not in done.stdout
+    data = json.loads(person.types(command + " --json").stdout)["data"]
+    assert "group" not in data
+    assert [len(data["steps"]), data["passed"]] == [len(STEPS), False]
 
 
 def test_an_adapter_that_does_not_start_says_why(person: Person) -> None:
@@ -352,6 +433,10 @@ def test_serve_for_programs(person: Person) -> None:
         assert list(agents) == ["echo", "worker", "asker"]
         for command in data["next_commands"]:
             assert person.types(command).returncode == 0
+        for command in data["group_commands"]:
+            done = person.types(command)
+            assert done.returncode == 0, done.stderr
+        assert 'Vote result: "tea" received 2 of 3 vote(s).' in done.stdout
         assert person.types("missive send asker 'ask What now?'").stdout == "What now?\n"
         process.terminate()
         _, said = process.communicate(timeout=20)

@@ -65,6 +65,28 @@ class FrameError(ValidationError):
 
 
 _COMMANDS = {tag_of(cls): cls for cls in DOOR_COMMANDS}
+
+
+def stored(envelope: Envelope) -> dict[str, Any]:
+    """Return an envelope as JSON-able data, from which `from_stored` makes it again."""
+    data: dict[str, Any] = msgspec.to_builtins(envelope)
+    return data
+
+
+def from_stored(data: dict[str, Any]) -> Envelope:
+    """Return the envelope that was `stored`. Raises `ValidationError` if this missive does not know such a one."""
+    return Envelope(**{**data, "source": convert(data["source"], Source), "command": command_from(data["command"])})
+
+
+def command_from(data: dict[str, Any]) -> Command:
+    """Return the door command that was turned into JSON-able data. Raises `ValidationError`."""
+    cls = _COMMANDS.get(data.get("command", ""))
+    if cls is None:
+        raise ValidationError(f"unknown command {_shown(data.get('command'))}")
+    command: Command = convert(data, cls)
+    return command
+
+
 _ENVELOPE_FIELDS = ("schema_version", "id", "command", "source", "metadata", "idempotency_key")
 
 

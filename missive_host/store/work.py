@@ -14,6 +14,8 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from missive_host.store.rows import Json, WorkOutputRow, WorkRow
 from missive_host.store.values import Where, from_json, to_json
 
@@ -83,19 +85,20 @@ class Work:
             known = self._one("WHERE adapter = ? AND idempotency_key = ?", work.adapter, work.idempotency_key)
             if known is not None:
                 return known
-        state = "ready"
-        if work.lane is not None and self._lane_is_busy(work.lane):
-            state = "queued"
-        reply_to = None if work.reply_to is None else to_json(work.reply_to)
-        self._execute(
+        state = "queued" if work.lane is not None and self._lane_is_busy(work.lane) else "ready"
+        digest = work.request_sha256 or request_digest(work.request)
+        ordinal = self._execute(
             _INSERT,
             (
                 work.work_id, work.kind, work.adapter, work.idempotency_key, work.command, work.agent_alias,
-                work.group, work.lane, state, to_json(work.request), request_digest(work.request), reply_to,
-                work.max_attempts, work.run_at, work.accepted_at, work.accepted_at,
+                work.group, work.lane, state, to_json(work.request), digest,
+                None if work.reply_to is None else to_json(work.reply_to), work.max_attempts, work.run_at,
+                work.accepted_at, work.accepted_at,
             ),
-        )  # fmt: skip
-        return self.get(work.work_id) or work
+        ).lastrowid  # fmt: skip
+        return msgspec.structs.replace(
+            work, state=state, request_sha256=digest, updated_at=work.accepted_at, ordinal=ordinal or 0
+        )
 
     def _lane_is_busy(self, lane: str) -> bool:
         query = "SELECT 1 FROM work WHERE lane = ? AND state IN ('queued', 'ready', 'running') LIMIT 1"
@@ -104,21 +107,33 @@ class Work:
     # --- running
 
     def claim(
-        self, owner: str, *, at: str, limit: int, take: Callable[[WorkRow], bool] = lambda _: True, scan: int = 0
+        self,
+        owner: str,
+        *,
+        at: str,
+        limit: int,
+        kind: str | None = None,
+        without_agents: Sequence[str] = (),
+        without_adapters: Sequence[str] = (),
+        take: Callable[[WorkRow], bool] = lambda _: True,
     ) -> tuple[WorkRow, ...]:
-        """Take up to `limit` of the work that is due, oldest first; of `scan` that are shown to it, `take` chooses."""
+        """Take up to `limit` of the work that is due, oldest first; of what it is shown, `take` may leave some."""
+        where = Where().add("state = 'ready'").add("run_at <= ?", at).given("kind = ?", kind)
+        if without_agents:
+            marks = ", ".join("?" * len(without_agents))
+            where.add(f"(agent_alias IS NULL OR agent_alias NOT IN ({marks}))", *without_agents)
+        if without_adapters:
+            where.add(f"adapter NOT IN ({', '.join('?' * len(without_adapters))})", *without_adapters)
         rows = self._execute(
-            f"{_SELECT} WHERE state = 'ready' AND run_at <= ? ORDER BY run_at, ordinal LIMIT ?",
-            (at, max(limit, scan)),
+            where.sql(_SELECT, "ORDER BY run_at, ordinal LIMIT ?"), (*where.values, 2 * limit)
         ).fetchall()
         taken: list[WorkRow] = []
         for row in map(_work, rows):
             if len(taken) == limit:
                 break
-            if not take(row):
-                continue
-            self._execute(_CLAIM, (owner, at, row.ordinal))
-            taken.append(row.taken(owner))
+            if take(row):
+                self._execute(_CLAIM, (owner, at, row.ordinal))
+                taken.append(row.taken(owner))
         return tuple(taken)
 
     def next_due(self) -> str | None:
@@ -126,6 +141,11 @@ class Work:
         (at,) = self._execute("SELECT MIN(run_at) FROM work WHERE state = 'ready'").fetchone()
         found: str | None = at
         return found
+
+    def clear_outputs(self, work_id: str) -> None:
+        """Forget the results of an earlier attempt, which is made again from the beginning."""
+        self._execute("DELETE FROM work_outputs WHERE work_id = ?", (work_id,))
+        self._execute("UPDATE work SET outputs = 0 WHERE work_id = ?", (work_id,))
 
     def note(self, work_id: str, *, context_id: str | None = None, task_id: str | None = None) -> None:
         """Write down what is known of running work: the context it is in, the agent's task."""
@@ -236,6 +256,10 @@ class Work:
             " ON CONFLICT (owner) DO UPDATE SET until = excluded.until",
             (owner, until, at),
         )
+
+    def owners(self) -> tuple[str, ...]:
+        """Return the processes that have a lease, run out or not."""
+        return tuple(row[0] for row in self._execute("SELECT owner FROM workers"))
 
     def leave(self, owner: str) -> None:
         """Say that a process has given all its work back."""

@@ -1,0 +1,445 @@
+"""Runs the work that is in the store: claims it within the bounds, runs it, commits what comes of it.
+
+What is claimed belongs to this process until it has ended or is given back. A process that dies without giving back
+loses its lease, and the work is claimed again: by the next gateway of the same home at once, since it holds the lock.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+import anyio
+import msgspec
+
+from missive_host.commands import Command
+from missive_host.core.core import WorkContext
+from missive_host.core.recorder import journal_event
+from missive_host.envelopes import from_stored
+from missive_host.errors import ErrorReport, MissiveError, OrchestrationError, StorageError, TransportError
+from missive_host.gateway.answers import Answers
+from missive_host.ids import new_id, now
+from missive_host.protocols import Done, Outcome, Reject
+from missive_host.store.rows import WorkOutputRow, WorkRow
+
+if TYPE_CHECKING:
+    from anyio.abc import TaskStatus
+
+    from missive_host.a2a.parts import FileAccess
+    from missive_host.core.core import Core
+    from missive_host.outputs import Output
+    from missive_host.store import Tables
+
+T = TypeVar("T")
+log = logging.getLogger("missive.gateway")
+
+LEASE_SECONDS = 30.0
+TICK_SECONDS = 1.0
+"""How often the store is looked at without being told: for work of other processes, and for leases that ran out."""
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
+
+
+class Observer(Protocol):
+    """Is told how work goes, for metrics."""
+
+    def delivered(self, adapter: str, outcome: str, seconds: float) -> None: ...
+    def failed(self, agent: str, category: str) -> None: ...
+
+
+class Prepare(Protocol):
+    """Completes the command of a delivery before it is run: its session, its context."""
+
+    async def __call__(self, work: WorkRow, command: Command) -> Command: ...
+
+
+class Run:
+    """A piece of work that runs."""
+
+    def __init__(self, work: WorkRow) -> None:
+        self.work = work
+        self.context = WorkContext(work.work_id, attempt=work.attempts, outputs=work.outputs)
+        self.scope = anyio.CancelScope()
+        self.since = anyio.current_time()
+        self.reason: MissiveError | None = None
+        """Why it was interrupted; None: it was not, or the gateway stops."""
+        self.held: Output | None = None
+        """A result that is committed together with the end."""
+
+
+class Dispatcher:
+    """Claims work and runs it.
+
+    `capacity` waits are not its business: it takes what the intake has put into the store.
+    """
+
+    def __init__(
+        self,
+        core: Core,
+        *,
+        files: Callable[[str], FileAccess | None],
+        adapter_limit: Callable[[str], int | None],
+        prepare: Prepare | None = None,
+        observer: Observer | None = None,
+        retryable: Callable[[MissiveError], bool] | None = None,
+    ) -> None:
+        self.core = core
+        self.owner = f"gateway/{new_id()}"
+        self.answers = Answers(core)
+        self.storage_error: StorageError | None = None
+        """Set while the store takes nothing."""
+        self.on_ended: Callable[[WorkRow], None] = lambda _work: None
+        """Called when work has ended or was given back."""
+        self.runs: dict[str, Run] = {}
+        self._files = files
+        self._adapter_limit = adapter_limit
+        self._prepare = prepare
+        self._observer = observer
+        self._retryable = retryable or (lambda _error: False)
+        self._wake = anyio.Event()
+        self._stopping = False
+        self._giving_up = False
+        """The time to drain is over: what cannot be written down is left to the next process."""
+        self._idle = anyio.Event()
+
+    # --- life
+
+    async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Work until cancelled, or until `drain` is over."""
+        await self.persist(self._renew)
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._keep_lease)
+            group.start_soon(self.answers.run, group)
+            task_status.started()
+            while not self._stopping:
+                self._wake = anyio.Event()
+                full = await self._claim(group)
+                if not full and not self._stopping:
+                    with anyio.move_on_after(TICK_SECONDS):
+                        await self._wake.wait()
+            await anyio.sleep_forever()
+
+    async def drain(self, seconds: float) -> int:
+        """Claim nothing more, wait for what runs, then give back what is left; return how much that was."""
+        self._stopping = True
+        self._wake.set()
+        with anyio.move_on_after(seconds):
+            while self.runs:
+                self._idle = anyio.Event()
+                await self._idle.wait()
+        left = len(self.runs)
+        self._giving_up = True
+        with anyio.CancelScope(shield=True):
+            for run in tuple(self.runs.values()):
+                run.scope.cancel()
+            while self.runs:
+                self._idle = anyio.Event()
+                await self._idle.wait()
+            await self.answers.mark()
+            try:
+                await self.core.store.commit(lambda tables: tables.work.leave(self.owner))
+            except StorageError as error:
+                log.warning("the lease could not be given back: %s", error.message)
+        return left
+
+    def wake(self) -> None:
+        """There is new work, or room for more."""
+        self._wake.set()
+
+    def _renew(self, tables: Tables) -> None:
+        until = _later(LEASE_SECONDS)
+        tables.work.renew(self.owner, until=until, at=now())
+
+    async def _keep_lease(self) -> None:
+        while True:
+            await anyio.sleep(LEASE_SECONDS / 3)
+            await self.persist(self._renew)
+            await self.reclaim()
+
+    async def reclaim(self, *, dead: Callable[[str], bool] | None = None) -> int:
+        """Take up what belongs to processes that are gone; `dead` tells of an owner that it is, lease or not."""
+
+        def write(tables: Tables) -> tuple[WorkRow, ...]:
+            gone = [owner for owner in tables.work.owners() if dead is not None and dead(owner)]
+            return tables.work.reclaim(at=now(), gone=gone, error=msgspec.to_builtins(_crashed().report()))
+
+        found = await self.persist(write)
+        for work in found:
+            if work.state == "dead":
+                await self._note_dead(work)
+                self.answers.notice(work.work_id)
+                self.on_ended(work)
+        if found:
+            self.wake()
+        return len(found)
+
+    # --- claiming
+
+    async def _claim(self, group: Any) -> bool:
+        """Claim what may run; return True if there may be more."""
+        config = self.core.settings.config.gateway
+        running = Counter(run.work.kind for run in self.runs.values())
+        claimed = 0
+        for kind, limit in (("delivery", config.concurrency), ("job", config.job_concurrency)):
+            free = limit - running[kind]
+            if free > 0 and self._due():
+                work = await self._take(kind, free)
+                claimed += len(work)
+                for row in work:
+                    run = self.runs[row.work_id] = Run(row)
+                    group.start_soon(self._run, run)
+        self._cancel_what_is_to_be()
+        return claimed > 0
+
+    def _due(self) -> bool:
+        try:
+            due = self.core.store.read(lambda tables: tables.work.next_due())
+        except StorageError:
+            return False
+        return due is not None and due <= now()
+
+    async def _take(self, kind: str, free: int) -> tuple[WorkRow, ...]:
+        per_agent: Counter[str | None] = Counter(run.work.agent_alias for run in self.runs.values())
+        per_adapter = Counter(run.work.adapter for run in self.runs.values())
+        agent_limit = self.core.settings.config.gateway.agent_concurrency
+
+        def write(tables: Tables) -> tuple[WorkRow, ...]:
+            agents, adapters = per_agent.copy(), per_adapter.copy()
+
+            def take(row: WorkRow) -> bool:
+                limit = self._adapter_limit(row.adapter)
+                if (row.agent_alias is not None and agents[row.agent_alias] >= agent_limit) or (
+                    limit is not None and adapters[row.adapter] >= limit
+                ):
+                    return False
+                agents[row.agent_alias] += 1
+                adapters[row.adapter] += 1
+                return True
+
+            return tables.work.claim(
+                self.owner,
+                at=now(),
+                limit=free,
+                kind=kind,
+                without_agents=[agent for agent, n in agents.items() if agent is not None and n >= agent_limit],
+                without_adapters=[name for name, n in adapters.items() if n >= (self._adapter_limit(name) or n + 1)],
+                take=take,
+            )
+
+        try:
+            taken = await self.core.store.commit(write)
+        except StorageError as error:
+            self.storage_error = error
+            return ()
+        self.storage_error = None
+        return taken
+
+    def _cancel_what_is_to_be(self) -> None:
+        try:
+            ids = self.core.store.read(lambda tables: tables.work.to_cancel(self.owner))
+        except StorageError:
+            return
+        for work_id in ids:
+            self.interrupt(work_id, OrchestrationError("cancelled", help="it was asked for"))
+
+    def interrupt(self, work_id: str, reason: MissiveError) -> bool:
+        """Cut off work that runs here; it ends as cancelled, for this reason. Return False if it does not run here."""
+        run = self.runs.get(work_id)
+        if run is None or run.reason is not None:
+            return False
+        run.reason = reason
+        run.scope.cancel()
+        return True
+
+    def running_in(self, lane: str) -> Run | None:
+        """Return the work of a lane that runs."""
+        return next((run for run in self.runs.values() if run.work.lane == lane), None)
+
+    # --- running
+
+    async def _run(self, run: Run) -> None:
+        work = run.work
+        outcome: Outcome | None = None
+        try:
+            self.answers.begin(work.work_id, work.outputs)
+            ended, error = False, None
+            with run.scope:
+                error = await self._execute(run)
+                ended = True
+            with anyio.CancelScope(shield=True):
+                outcome = await self._end(run, error, ended=ended)
+        except StorageError as failure:
+            log.warning("how %s %s ended could not be written down: %s", work.kind, work.work_id, failure.message)
+        finally:
+            del self.runs[work.work_id]
+            self.answers.end(work.work_id, outcome)
+            self.on_ended(work)
+            self._idle.set()
+            self.wake()
+
+    async def _execute(self, run: Run) -> BaseException | None:
+        """Run the command; return what went wrong."""
+        work = run.work
+        core = self.core.for_work(run.context, files=self._files(work.adapter))
+
+        async def emit(output: Output) -> None:
+            await self._flush(run)
+            if output.kind.endswith("_event"):
+                await self._keep(run, output)
+            else:
+                run.held = output
+
+        try:
+            command = self._command_of(work)
+            if work.attempts > 1 and work.outputs and work.command not in ("stream", "task_subscribe"):
+                run.context.outputs = 0
+                await self.persist(lambda tables: tables.work.clear_outputs(work.work_id))
+                self.answers.begin(work.work_id, 0)
+            if self._prepare is not None and work.kind == "delivery":
+                command = await self._prepare(work, command)
+            await core.run(command, emit)
+        except Exception as error:
+            if not isinstance(error, MissiveError):
+                log.warning("unexpected %s", type(error).__name__, exc_info=log.isEnabledFor(logging.DEBUG))
+            return error
+        return None
+
+    def _command_of(self, work: WorkRow) -> Command:
+        if work.kind == "delivery":
+            return from_stored(work.request).command
+        from missive_host.envelopes import command_from
+
+        return command_from(work.request["command"])
+
+    async def _flush(self, run: Run) -> None:
+        held, run.held = run.held, None
+        if held is not None:
+            await self._keep(run, held)
+
+    async def _keep(self, run: Run, output: Output) -> None:
+        row = self._row(run, output)
+        await self.persist(lambda tables: tables.work.add_output(row))
+        self.answers.publish(run.work.work_id, output)
+
+    def _row(self, run: Run, output: Output) -> WorkOutputRow:
+        position, run.context.outputs = run.context.outputs, run.context.outputs + 1
+        return WorkOutputRow(
+            work_id=run.work.work_id,
+            position=position,
+            kind=output.kind,
+            sequence=output.sequence,
+            data=msgspec.to_builtins(output.data),
+            created_at=now(),
+        )
+
+    async def _end(self, run: Run, error: BaseException | None, *, ended: bool) -> Outcome | None:
+        """Commit how it ended, and return the outcome; None: it goes on later."""
+        work = run.work
+        if not ended and run.reason is None:
+            await self.persist(lambda tables: tables.work.retry_later(work, now(), at=now(), counted=False))
+            return None
+        if not ended:
+            error = run.reason
+        report = None if error is None else self.core.report(error)
+        if error is not None and ended and self._goes_on(run, error):
+            pause = pause_before(work.attempts + 1)
+            at, counted = _later(pause), not isinstance(error, StorageError)
+            await self.persist(
+                lambda tables: tables.work.retry_later(
+                    work, at, at=now(), error=msgspec.to_builtins(report), counted=counted
+                )
+            )
+            log.info("%s %s is tried again in %.1f s: %s", work.kind, work.work_id, pause, report and report.message)
+            return None
+        state = "done" if report is None else "cancelled" if not ended else "dead" if _unexpected(error) else "failed"
+        held, run.held = run.held, None
+        row = None if held is None else self._row(run, held)
+
+        def write(tables: Tables) -> bool:
+            if row is not None:
+                tables.work.add_output(row)
+            return tables.work.finish(
+                work, state, at=now(), error=None if report is None else msgspec.to_builtins(report)
+            )
+
+        if not await self.persist(write):
+            log.warning("%s %s was taken up by another process", work.kind, work.work_id)
+            return None
+        if held is not None:
+            self.answers.publish(work.work_id, held)
+        if state == "dead":
+            await self._note_dead(work)
+        self._observe(work, state, report)
+        return Done() if report is None else Reject(report)
+
+    def _goes_on(self, run: Run, error: BaseException) -> bool:
+        """Whether the work is to be tried again: what is unexpected, what is safe, and what an agent has accepted."""
+        work = run.work
+        if isinstance(error, StorageError):
+            return True
+        if work.attempts >= work.max_attempts:
+            return False
+        if _unexpected(error):
+            return True
+        if run.context.accepted and isinstance(error, TransportError):
+            return True
+        return work.kind == "job" and isinstance(error, MissiveError) and self._retryable(error)
+
+    def _observe(self, work: WorkRow, state: str, report: ErrorReport | None) -> None:
+        if self._observer is None:
+            return
+        accepted = datetime.fromisoformat(work.accepted_at)
+        self._observer.delivered(work.adapter, state, (datetime.now(UTC) - accepted).total_seconds())
+        if report is not None and work.agent_alias is not None:
+            self._observer.failed(work.agent_alias, report.category)
+
+    async def _note_dead(self, work: WorkRow) -> None:
+        log.error("%s %s is a dead letter after %d attempts", work.kind, work.work_id, work.attempts)
+        event = journal_event(
+            "missive.gateway.dead_letter",
+            source="gateway:intake",
+            agent_alias=work.agent_alias,
+            payload={"work_id": work.work_id, "adapter": work.adapter, "command": work.command},
+        )
+        await self.persist(lambda tables: tables.events.append(event))
+
+    async def persist(self, write: Callable[[Tables], T]) -> T:
+        """Commit, however long it takes: what has happened is not to be forgotten because the disk is full."""
+        pause = 0.1
+        while True:
+            try:
+                result = await self.core.store.commit(write)
+            except StorageError as error:
+                if self._giving_up:
+                    raise
+                if self.storage_error is None:
+                    log.warning("the store takes nothing: %s", error.message)
+                self.storage_error = error
+                await anyio.sleep(pause)
+                pause = min(pause * 2, 5.0)
+            else:
+                self.storage_error = None
+                return result
+
+
+def pause_before(attempt: int) -> float:
+    """Return how many seconds to wait before an attempt, from the second on: 1, 2, 4 … 30, with jitter."""
+    return min(FIRST_PAUSE * 2.0 ** (attempt - 2), LONGEST_PAUSE) * random.uniform(0.75, 1.25)  # noqa: S311
+
+
+def _unexpected(error: BaseException | None) -> bool:
+    """A fault of missive or of this machine, not an answer to what was asked."""
+    return error is not None and (isinstance(error, StorageError) or not isinstance(error, MissiveError))
+
+
+def _later(seconds: float) -> str:
+    return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat(timespec="microseconds")[:26] + "Z"
+
+
+def _crashed() -> OrchestrationError:
+    return OrchestrationError(
+        "the gateway ended while it worked on this", help="see its log; `missive intake retry` tries it again"
+    )

@@ -1,0 +1,35 @@
+"""Folders that are the user's alone."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from missive_host.errors import StorageError
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder and those above it that are missing, for the user alone. Raises `StorageError`."""
+    try:
+        _make(folder)
+    except OSError as error:
+        raise StorageError(
+            f"the folder {folder} cannot be made: {(error.strerror or str(error)).lower()}",
+            help="check that the folder above it can be written; MISSIVE_HOME puts it somewhere else",
+        ) from error
+
+
+def _make(folder: Path) -> None:
+    if not folder.is_dir():
+        _make(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def is_private(folder: Path) -> bool:
+    """Tell whether a folder is a real one, is ours, and is closed to everybody else."""
+    try:
+        found = folder.lstat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o077

@@ -5,13 +5,14 @@ from __future__ import annotations
 import signal
 
 import pytest
+from support.loops import Loop
 
 pytest_plugins = ["support.agents", "support.cores", "support.misbehaving"]
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
+def anyio_backend() -> tuple[str, dict[str, object]]:
+    return "asyncio", {"loop_factory": Loop}
 
 
 def pytest_configure() -> None:

@@ -85,6 +85,11 @@ class Attempt:
         return self.result is not None and self.state in (None, "completed")
 
     @property
+    def lost(self) -> bool:
+        """It has come to an end that is no success."""
+        return self.error is not None or (self.result is not None and not self.succeeded)
+
+    @property
     def status(self) -> str:
         """As in `AttemptView.status`."""
         if self.error is not None:

@@ -5,8 +5,8 @@
 ``ordered_attempts``    the next target gets it if the one before was not there, refused it, or was too slow
                         to accept it; never after one has accepted it
 ``first_success``       all get it; the first success is the answer, and the others are cancelled
-``all``, ``quorum``     all get it; a quorum is reached when enough have completed, and the rest goes on by
-                        itself
+``all``, ``quorum``     all get it; a quorum is decided when enough have completed, or when too few are left
+                        that could, and the rest goes on by itself
 ====================  =================================================================================
 
 Of a stream the first success is the first agent that begins to work. A stream comes from one agent, so the last two
@@ -225,18 +225,19 @@ async def _to_all(route: _Route) -> None:
     quorum = planned.plan.mode == "quorum"
     required = (planned.plan.required if quorum else None) or len(attempts)
     limit = anyio.Semaphore(route.core.settings.config.qos.concurrency)
-    enough = anyio.CancelScope()
+    decided = anyio.CancelScope()
 
     def job(attempt: Attempt) -> Job:
         async def run() -> None:
             await attempt.run(limit=limit)
-            if quorum and sum(each.succeeded for each in attempts) >= required:
-                enough.cancel()  # what the others answer does not matter any more; their tasks go on
+            reached = sum(each.succeeded for each in attempts) >= required
+            if quorum and (reached or sum(not each.lost for each in attempts) < required):
+                decided.cancel()  # what the others answer does not matter any more; their tasks go on
 
         return run
 
     try:
-        with enough:
+        with decided:
             await _side_by_side(route.core, [job(attempt) for attempt in attempts])
     finally:
         # Also when we are cut off: what has come is not lost.

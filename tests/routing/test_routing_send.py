@@ -12,6 +12,7 @@ from support.misbehaving import reply
 
 from missive_host import commands as c
 from missive_host.errors import DeadlineError, OrchestrationError, ProtocolError, TransportError, ValidationError
+from missive_host.outputs_routes import RouteResult
 
 if TYPE_CHECKING:
     from support.cores import Commands, Home
@@ -365,21 +366,52 @@ async def test_a_quorum_is_reached_while_a_slow_member_goes_on(
 
 
 async def test_a_quorum_is_missed(home: Home, agent: AgentProcess, misbehaving: Start) -> None:
+    def fails_when_ann_has_answered(exchange: Exchange) -> None:
+        with home.store() as store:
+            while not store.read(lambda tables: [m for m in tables.messages.list(agent="ann") if m.role == "agent"]):
+                time.sleep(0.01)
+        exchange.result({"task": task("FAILED")})
+
     async with home.core() as core:
-        failing = misbehaving(answer({"task": task("FAILED")}))
-        gang(core, "quorum", ann=agent, bob=nobody(), cid=failing.url)
-        outputs: list[Output] = []
-
-        async def emit(output: Output) -> None:
-            outputs.append(checked(output))
-
-        with pytest.raises(OrchestrationError) as caught:
-            await core.core.run(c.Send(group="gang", message="echo x"), emit)
-        assert caught.value.exit_code == 70
-        assert caught.value.message == "1 of 3 members of group 'gang' succeeded, 2 are needed"
-        (result,) = (output.data for output in outputs)
-        assert (result.status, result.success_count, result.required) == ("partial", 1, 2)  # type: ignore[attr-defined]
+        gang(core, "quorum", ann=agent, bob=nobody(), cid=misbehaving(fails_when_ann_has_answered).url)
+        result, error = await missed(core)
+        assert error.exit_code == 70
+        assert error.message == "1 of 3 members of group 'gang' succeeded, 2 are needed"
+        assert (result.status, result.success_count, result.required) == ("partial", 1, 2)
         assert tried(result) == [("ann", "answered"), ("bob", "failed"), ("cid", "answered")]
+
+
+async def test_a_quorum_that_cannot_be_reached_any_more_is_not_waited_for(home: Home, misbehaving: Start) -> None:
+    server = misbehaving(says(SendMessage=WORKING, SubscribeToTask=hangs))
+
+    def fails_when_cid_is_at_work(exchange: Exchange) -> None:
+        while "SubscribeToTask" not in methods(server):
+            time.sleep(0.01)
+        exchange.result({"task": task("FAILED")})
+
+    async with home.core() as core:
+        gang(core, "quorum", ann=nobody(), bob=misbehaving(fails_when_cid_is_at_work).url, cid=server.url)
+        result, error = await missed(core)  # for ever, if it were waited for
+        assert error.message == "0 of 3 members of group 'gang' succeeded, 2 are needed"
+        assert (result.status, tried(result)) == (
+            "failed",
+            [("ann", "failed"), ("bob", "answered"), ("cid", "running")],
+        )
+        assert "CancelTask" not in methods(server)
+
+
+async def missed(core: Commands) -> tuple[RouteResult, OrchestrationError]:
+    """Send to a group of which too few succeed; return the document and the error."""
+    outputs: list[Output] = []
+
+    async def emit(output: Output) -> None:
+        outputs.append(checked(output))
+
+    with pytest.raises(OrchestrationError) as caught:
+        await core.core.run(c.Send(group="gang", message="echo x"), emit)
+    (result,) = (output.data for output in outputs)
+    assert isinstance(result, RouteResult)
+    return result, caught.value
 
 
 async def test_what_has_come_is_not_lost_to_a_deadline(home: Home, agent: AgentProcess, misbehaving: Start) -> None:

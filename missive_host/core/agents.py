@@ -67,6 +67,8 @@ class Agents:
         self._counting = allocate_lock()
         self._failing: dict[str, bool] = {}
         """Whether the breaker of an agent has counted failures, as last seen."""
+        self._tried: set[str] = set()
+        """Agents to which a message of this process is under way that tries whether they are back."""
         self._learnt: set[str] = set()
         self._secrets: dict[str, tuple[tuple[str, Secret], ...]] = {}
 
@@ -257,10 +259,15 @@ class Agents:
         """Return how many calls of this process to an agent are under way, or about to be."""
         return self._in_flight.get(alias, 0)
 
-    def engage(self, alias: str) -> None:
-        """Count a call in. May be done in any thread; each is to be counted out by `release`."""
+    def engage(self, alias: str, *, tries: bool = False) -> None:
+        """Count a call in. May be done in any thread; each is to be counted out by `release`.
+
+        `tries`: it is the one message that tries whether the agent is back after its rest.
+        """
         with self._counting:
             self._in_flight[alias] = self._in_flight.get(alias, 0) + 1
+            if tries:
+                self._tried.add(alias)
 
     def release(self, alias: str) -> None:
         """Count a call out."""
@@ -270,16 +277,20 @@ class Agents:
                 self._in_flight[alias] = left
             else:
                 del self._in_flight[alias]
+                self._tried.discard(alias)
 
     async def note_failure(self, alias: str, error: MissiveError) -> None:
         """Count a failure in the agent's breaker."""
         message = self._core.report(error).message
         self._failing[alias] = True
+        tried = alias in self._tried
+        self._tried.discard(alias)
         with anyio.CancelScope(shield=True):
-            await self._core.commit(lambda tables: breaker_failed(tables, alias, message, now()))
+            await self._core.commit(lambda tables: breaker_failed(tables, alias, message, now(), tried=tried))
 
     async def _note_success(self, alias: str) -> None:
         self._failing[alias] = False
+        self._tried.discard(alias)
         # Shielded: the answer is here, and must not be lost to a deadline that passes meanwhile.
         with anyio.CancelScope(shield=True):
             await self._core.commit(lambda tables: breaker_succeeded(tables, alias, now()))

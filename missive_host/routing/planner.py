@@ -15,7 +15,7 @@ from missive_host.core.views import given
 from missive_host.errors import MissiveError, OrchestrationError, PluginError
 from missive_host.ids import now
 from missive_host.outputs_routes import DecisionView, PlanView
-from missive_host.routing.breaker import counts
+from missive_host.routing.breaker import counts, is_resting, tries
 from missive_host.routing.candidates import Lost, group_candidates, named_candidates
 from missive_host.specs import Candidate, PlanMode, Requirements, RoutePlan, RouteRequest
 
@@ -110,10 +110,12 @@ async def plan_for(core: Core, command: Send | Stream, *, part_modes: tuple[str,
         # Within one transaction, so that two processes do not get the same turn.
         free(core, reserved)
         state = tables.routing.state(group, name)
-        plan = _plan(policy, name, _request(tables, command, part_modes), _counted(core, candidates), state)
+        at = now()
+        asked = _as_they_are(core, tables, candidates, at)
+        plan = _plan(policy, name, _request(tables, command, part_modes), asked, state)
         if plan.state != state:
-            tables.routing.put_state(group, name, plan.state, now())
-        planned = Planned(name, source, group, candidates, plan, reserved)
+            tables.routing.put_state(group, name, plan.state, at)
+        planned = Planned(name, source, group, asked, plan, reserved)
         tables.events.append(
             journal_event(
                 "missive.route.planned",
@@ -122,7 +124,7 @@ async def plan_for(core: Core, command: Send | Stream, *, part_modes: tuple[str,
             )
         )
         for alias in plan.targets if plan.mode in TO_SEVERAL else plan.targets[:1]:
-            core.agents.engage(alias)
+            core.agents.engage(alias, tries=tries(tables, alias, at))
             reserved.append(alias)
         return planned
 
@@ -150,12 +152,16 @@ def free(core: Core, reserved: list[str]) -> None:
         core.agents.release(reserved.pop())
 
 
-def _counted(core: Core, candidates: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
-    """Return the candidates with what is in flight now: other messages may have been planned meanwhile."""
-    counts = [core.agents.in_flight(each.agent) for each in candidates]
+def _as_they_are(core: Core, tables: Tables, candidates: tuple[Candidate, ...], at: str) -> tuple[Candidate, ...]:
+    """Return the candidates with what is in flight now, and who rests.
+
+    Other messages may have been planned since they were read.
+    """
+    resting = {row.alias for row in tables.breakers.list() if is_resting(row, at)}
+    found = ((each, core.agents.in_flight(each.agent), each.agent in resting) for each in candidates)
     return tuple(
-        each if each.in_flight == count else replace(each, in_flight=count)
-        for each, count in zip(candidates, counts, strict=True)
+        each if (each.in_flight, each.resting) == (count, rests) else replace(each, in_flight=count, resting=rests)
+        for each, count, rests in found
     )
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import pytest
 from msgspec.structs import replace
 from route_kit import answer, document, gang, hangs, nobody, run, says, task, tried
@@ -14,14 +16,14 @@ from support.misbehaving import in_turn, reply
 from missive_host import commands as c
 from missive_host.errors import MissiveError, OrchestrationError, TransportError
 from missive_host.ids import now
-from missive_host.routing.breaker import LONGEST_REST, REST, THRESHOLD, failed, is_resting, succeeded
+from missive_host.routing.breaker import LONGEST_REST, REST, THRESHOLD, failed, is_resting, succeeded, tries
 from missive_host.store import AgentRow, BreakerRow, Store
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from support.cores import Commands, Home
-    from support.misbehaving import Start
+    from support.misbehaving import Exchange, Start
 
     from missive_host.demo.fleet import AgentProcess
 
@@ -110,6 +112,92 @@ async def test_after_its_rest_it_may_be_chosen_and_one_failure_rests_it_twice_as
         row = breaker(core, "ann")
         assert row is not None
         assert (row.failures, row.until, row.last_error) == (0, None, None)
+
+
+async def test_one_message_tries_whether_it_is_back_and_the_others_go_elsewhere(
+    home: Home, misbehaving: Start, agent: AgentProcess
+) -> None:
+    home.configure(NO_RETRIES)
+    back = threading.Event()
+
+    def when_back(exchange: Exchange) -> None:
+        back.wait(20)
+        HELLO(exchange)
+
+    server = misbehaving(in_turn(*[reply(500)] * 3, when_back))
+    async with home.core() as one, home.core() as other:
+        gang(one, "direct", ann=server.url, bob=agent)
+        await fail(one, "ann", 3)
+        rest_is_over(one, "ann")
+        async with anyio.create_task_group() as group:
+            answers: list[str] = []
+
+            async def send(core: Commands) -> None:
+                answers.append((await core.one(c.Send(group="gang", message="echo x"))).agent)
+
+            group.start_soon(send, one)
+            while len(server.requests) < 4:  # the message that tries it is there
+                await anyio.sleep(0.01)
+            assert is_resting(breaker(one, "ann"), now())
+            await send(one)
+            await send(other)
+            assert answers == ["bob", "bob"]
+            back.set()
+        assert answers == ["bob", "bob", "ann"]
+        assert (await other.one(c.Send(group="gang", message="echo x"))).agent == "ann"
+        row = breaker(one, "ann")
+        assert row is not None
+        assert (row.failures, row.until) == (0, None)
+
+
+async def test_messages_that_are_planned_together_try_it_once(
+    home: Home, misbehaving: Start, agent: AgentProcess
+) -> None:
+    home.configure(NO_RETRIES)
+    server = misbehaving(reply(500))
+    async with home.core() as core:
+        gang(core, "direct", ann=server.url, bob=agent)
+        await fail(core, "ann", 3)
+        rest_is_over(core, "ann")
+        before = len(server.requests)
+        failures: list[MissiveError] = []
+
+        async def send() -> None:
+            try:
+                await core.one(c.Send(group="gang", message="echo x"))
+            except MissiveError as error:
+                failures.append(error)
+
+        async with anyio.create_task_group() as group:
+            for _ in range(10):
+                group.start_soon(send)
+        assert (len(server.requests) - before, len(failures)) == (1, 1)
+        assert seconds(breaker(core, "ann")) == 2 * REST
+
+
+def test_a_trial_that_nobody_ends_is_over_some_time(tmp_path: Path) -> None:
+    with Store.open(tmp_path / "store.db") as store:
+        at = "2026-01-01T00:00:00.000000Z"
+        store.write(
+            lambda tables: tables.agents.add(AgentRow(alias="ann", base_url="http://x", created_at=at, updated_at=at))
+        )
+
+        def tried(at: str) -> bool:
+            return store.write(lambda tables: tries(tables, "ann", at))
+
+        assert not tried(at)  # nothing is known against it
+        for _ in range(3):
+            store.write(lambda tables: failed(tables, "ann", "e", at))
+        assert [tried(f"2026-01-01T00:00:{second}.000000Z") for second in (29, 30, 31, 59)] == [
+            False, True, False, False,
+        ]  # fmt: skip
+        assert tried("2026-01-01T00:01:00.000000Z")
+        store.write(lambda tables: failed(tables, "ann", "by name", "2026-01-01T00:01:01.000000Z"))
+        row = store.read(lambda tables: tables.breakers.get("ann"))
+        assert (seconds(row), row.until if row else None) == (REST, "2026-01-01T00:01:30.000000Z")
+        store.write(lambda tables: failed(tables, "ann", "e", "2026-01-01T00:01:02.000000Z", tried=True))
+        row = store.read(lambda tables: tables.breakers.get("ann"))
+        assert (seconds(row), row.until if row else None) == (2 * REST, "2026-01-01T00:02:02.000000Z")
 
 
 def test_how_long_it_rests(tmp_path: Path) -> None:

@@ -37,7 +37,8 @@ class BcastMember(msgspec.Struct, frozen=True, kw_only=True):
     agent: str
     rank: str
     status: str
-    """``succeeded`` (an answer came, whatever its state), ``failed``, ``timeout`` or ``interrupted``."""
+    """``succeeded`` (an answer came, whatever its state), ``failed``, ``timeout``, ``interrupted``, or ``left`` (not
+    waited for, because as many as `allreduce` requires had answered, or could not any more)."""
     duration_ms: int
     request_message_id: str | UnsetType = UNSET
     selected_interface: SelectedInterface | UnsetType = UNSET

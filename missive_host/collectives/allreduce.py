@@ -59,6 +59,7 @@ class Allreducing:
             execution="concurrent",
             failure_policy=command.failure_policy,
             seconds=self._seconds,
+            required=command.required,
         )
         self._waits_for(self._crew)  # refuses what cannot be waited for
         self._barrier: Barrier | None = None

@@ -94,7 +94,9 @@ class Broadcast:
         failure_policy: str,
         seconds: float | None,
         stream: Emit | None = None,
+        required: int | None = None,
     ) -> None:
+        """`required`: it is over when so many have completed, or cannot any more; the others are not waited for."""
         self._core = core
         self.operation = operation
         self._context = context
@@ -102,10 +104,12 @@ class Broadcast:
         self._failure_policy = failure_policy
         self._seconds = seconds
         self._stream = stream
+        self._required = required
         self._contacts = [
             Contact(core, operation, member, request, context.remote.get(member.agent)) for member, request in requests
         ]
         self._timed_out = False
+        self._decided = False
         self._interrupted = False
 
     async def run(self) -> None:
@@ -123,12 +127,15 @@ class Broadcast:
         """Write down what came of it, and return the result."""
         self._interrupted = interrupted
         late: list[Contact] = []
-        if interrupted or self._timed_out:  # else a sequential broadcast may have stopped before some
+        if interrupted or self._timed_out or self._decided:  # else a sequential broadcast may have stopped before some
             late = [contact for contact in self._contacts if contact.status is None]
         for contact in late:
-            contact.cut_off(
-                "interrupted" if interrupted else "timeout", None if interrupted else self._too_late(contact)
-            )
+            if interrupted:
+                contact.cut_off("interrupted", None)
+            elif self._timed_out:
+                contact.cut_off("timeout", self._too_late(contact))
+            else:
+                contact.cut_off("left", None)
         result = self.result()
 
         def write(tables: Tables) -> None:
@@ -164,10 +171,18 @@ class Broadcast:
         async def contact_one(contact: Contact) -> None:
             async with limit:
                 await contact.run(stream=self._stream)
+            if self._required is not None and self._is_decided(self._required):
+                self._decided = True
+                group.cancel_scope.cancel()
 
         async with anyio.create_task_group() as group:
             for contact in self._contacts:
                 group.start_soon(contact_one, contact)
+
+    def _is_decided(self, required: int) -> bool:
+        completed = sum(contact.completed for contact in self._contacts)
+        possible = sum(contact.completed or contact.undecided for contact in self._contacts)
+        return completed >= required or possible < required
 
     # --- the result
 
@@ -175,7 +190,7 @@ class Broadcast:
     def status(self) -> str:
         if self._interrupted:
             return "interrupted"
-        succeeded = sum(contact.status == "succeeded" for contact in self._contacts)
+        succeeded = sum(contact.status in ("succeeded", "left") for contact in self._contacts)
         if self._timed_out and succeeded < len(self._contacts):
             return "timeout"
         if succeeded == len(self._contacts):
@@ -197,7 +212,7 @@ class Broadcast:
             status=self.status,
             member_count=len(self._contacts),
             success_count=succeeded,
-            failure_count=len(views) - succeeded,
+            failure_count=sum(view.status not in ("succeeded", "left") for view in views),
             timeout_ms=UNSET if self._seconds is None else int(self._seconds * 1000),
             elapsed_ms=self.operation.elapsed_ms,
             request=BcastRequest(

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import UNSET
 
 from missive_host.a2a.parts import Request
-from missive_host.a2a.shapes import Json, message_text, payload, state
+from missive_host.a2a.shapes import SETTLED, Json, message_text, payload, state
 from missive_host.core.durable import recall
 from missive_host.core.following import Following
 from missive_host.core.recorder import Exchange
@@ -49,7 +49,7 @@ class Contact:
         """True once the request is in the store."""
         self.begun = False
         self.status: str | None = None
-        """``succeeded``, ``failed``, ``timeout``, ``interrupted``; None while it is under way."""
+        """``succeeded``, ``failed``, ``timeout``, ``interrupted``, ``left``; None while it is under way."""
         self.error: MissiveError | None = None
         self._began = 0.0
         self._duration = 0.0
@@ -59,6 +59,16 @@ class Contact:
         self._state: str | None = None
         self._said: str | None = None
         self._made: list[str] = []
+
+    @property
+    def completed(self) -> bool:
+        """It has answered, with a Message or a task that has completed."""
+        return self.status == "succeeded" and (self._shape == "message" or self._state == "completed")
+
+    @property
+    def undecided(self) -> bool:
+        """It may complete yet."""
+        return self.status is None or (self.status == "succeeded" and self._state not in SETTLED | {None})
 
     # --- the store
 

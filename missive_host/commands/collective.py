@@ -152,7 +152,8 @@ class Allreduce(Content, frozen=True, kw_only=True, omit_defaults=True, tag="all
         default_factory=dict
     )
     reducer_agent: Annotated[Name | None, Meta(description="Let this agent reduce.")] = None
-    required: Annotated[Annotated[int, Meta(ge=1)] | None, Meta(description="How many members must answer; all.")] = (
-        None
-    )
+    required: Annotated[
+        Annotated[int, Meta(ge=1)] | None,
+        Meta(description="How many members must complete; all. When they have, the others are not waited for."),
+    ] = None
     failure_policy: Annotated[FailurePolicy, Meta(description="As for a barrier.")] = "continue"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 from collectives_kit import enlist, mixed, statuses, write_plugin
+from route_kit import hangs
 from support.cores import QUICK, checked
 
 from missive_host import commands as c
@@ -458,6 +459,26 @@ async def test_it_reduces_only_when_enough_have_answered(
         assert (data.status, bool(data.barrier), data.gather.gathered_count) == ("partial_failure", False, 2)
         result = await core.one(c.Allreduce(group="crew", message="echo x", strategy="tally", required=2))
         assert (result.status, result.reduced_text) == ("partial", "1/a=x; 3/b=x")
+
+
+async def test_when_enough_have_answered_the_others_are_not_waited_for(
+    reducers: Home, agent: AgentProcess, misbehaving: Start
+) -> None:
+    async with reducers.core() as core:
+        silent = misbehaving(hangs).url
+        enlist(core, "crew", ("a", agent, ""), ("silent", silent, ""), ("b", agent, "grpc"))
+        result = await core.one(c.Allreduce(group="crew", message="echo x", strategy="tally", required=2))
+        assert (result.status, result.reduced_text) == ("partial", "1/a=x; 3/b=x")
+        assert statuses(result.bcast) == {"a": "succeeded", "silent": "left", "b": "succeeded"}
+        assert (result.bcast.status, result.bcast.failure_count) == ("succeeded", 0)
+        assert statuses(result.barrier) == {"a": "satisfied", "silent": "missing", "b": "satisfied"}
+        (request,) = (row for row in core.requests() if row.agent_alias == "silent")
+        assert request.status == "unknown"  # it has the message, perhaps
+
+        # A task that has failed is an answer, but none of those that are required.
+        data, failure = await outcome(core, c.Allreduce(group="crew", message="fail", strategy="tally", required=2))
+        assert type(failure) is TaskFailedError
+        assert statuses(data.bcast) == {"a": "succeeded", "silent": "left", "b": "succeeded"}
 
 
 async def test_one_deadline_for_all_of_it_and_nothing_is_lost(reducers: Home, agent: AgentProcess) -> None:

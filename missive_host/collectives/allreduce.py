@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-import anyio
 from msgspec import UNSET
 
 from missive_host import commands as c
@@ -49,7 +48,7 @@ class Allreducing:
             settings=command.settings,
             reducer_agent=command.reducer_agent,
         )
-        self._reducing = Reducing(core, self._crew, options, bounded=self._seconds is not None)
+        self._reducing = Reducing(core, self._crew, options)
         request = request_of(core, as_send(command))
         self._broadcast = Broadcast(
             core,
@@ -137,14 +136,7 @@ class Allreducing:
         except MissiveError as error:
             self.failure = error
             return
-        with anyio.move_on_after(remaining(self._deadline)) as scope:
-            await self._reducing.run()
-        if scope.cancelled_caught:
-            self._reducing.error = DeadlineError(
-                f"allreduce of group '{self._command.group}': the reduction had not ended after {self._seconds:g} s",
-                help=f"the answers are there: `missive reduce {self._command.group} --context "
-                f"{self._crew.context_id}`; allow more time with --timeout",
-            )
+        await self._reducing.run(remaining(self._deadline))
         self._reduced = await self._reducing.end()
         self.failure = self._reducing.error
 

@@ -52,7 +52,7 @@ class Gathering:
                     with anyio.fail_after(left):
                         await ask(self._core, self.crew.context_id, member, answer, by="gather")
                 except TimeoutError:
-                    error: MissiveError = TransportError(f"agent '{member.agent}' gave no answer within {left:g} s")
+                    error: MissiveError = TransportError(f"agent '{member.agent}' gave no answer within {left:.2g} s")
                 except MissiveError as failure:
                     error = failure
                 else:

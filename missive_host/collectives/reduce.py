@@ -14,11 +14,12 @@ import msgspec
 from msgspec import UNSET
 
 from missive_host.collectives.answers import result_of
+from missive_host.collectives.gather import EVENTS
 from missive_host.collectives.operations import Operation
-from missive_host.collectives.reducing import SECONDS, ask_agent, run_program
+from missive_host.collectives.reducing import ask_agent, run_program
 from missive_host.collectives.templates import check, fill, placeholders
 from missive_host.core.views import given
-from missive_host.errors import MissiveError, OrchestrationError, PluginError, ValidationError
+from missive_host.errors import DeadlineError, MissiveError, OrchestrationError, PluginError, ValidationError
 from missive_host.ids import new_id, now
 from missive_host.outputs_collectives import (
     AnswerView,
@@ -38,7 +39,8 @@ if TYPE_CHECKING:
     from missive_host.store import Tables
 
 PLACEHOLDERS = ("group", "context_id", "strategy", "input_count", "inputs", "default_reduction")
-EVENTS = {"gathered": "gathered", "missing_task": "missing", "empty_output": "empty"}
+SECONDS = 120.0
+"""How long an agent or a program may take, if there is no deadline."""
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,9 +64,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 class Reducing:
     """One reduction."""
 
-    def __init__(self, core: Core, crew: Crew, options: Options, *, bounded: bool) -> None:
-        """`bounded`: there is a deadline already. Raises `ValidationError` or `PluginError` if it cannot be done."""
-        self._seconds = None if bounded else SECONDS
+    def __init__(self, core: Core, crew: Crew, options: Options) -> None:
+        """Raises `ValidationError` or `PluginError` if it cannot be done."""
         self._core = core
         self._crew = crew
         self._options = options
@@ -113,13 +114,22 @@ class Reducing:
                 sources=tuple(f"{view.agent}: {view.status}" for view in self._views),
             )
 
-    async def run(self) -> None:
-        """Reduce. What goes wrong is kept in ``error``; only cancellation is raised."""
+    async def run(self, seconds: float | None = None) -> None:
+        """Reduce within `seconds`. What goes wrong is kept in ``error``; only cancellation is raised."""
         await self._core.commit(self._store_begin)
-        try:
-            self._reduced = await self._reduce()
-        except MissiveError as error:
-            self.error = error
+        if seconds is None and self._options.method != "local":
+            seconds = SECONDS
+        with anyio.move_on_after(seconds) as scope:
+            try:
+                self._reduced = await self._reduce()
+            except MissiveError as error:
+                self.error = error
+        if scope.cancelled_caught:
+            self.error = DeadlineError(
+                f"{self._who} had not reduced the answers of group '{self._crew.group}' after {seconds:.3g} s",
+                help=f"the answers are there: `missive reduce {self._crew.group} --context {self._crew.context_id}`; "
+                "allow more time with --timeout",
+            )
 
     async def end(self, interrupted: bool = False) -> ReduceResult:
         """Write down what came of it, and return the result."""
@@ -157,11 +167,10 @@ class Reducing:
                     "missive.group": self._crew.group,
                 },
                 accepted_output_modes=options.accepted_output_modes,
-                seconds=self._seconds,
             )
             self._task_id = answer.task_id
             return Reduced(answer.text, answer.data, used=self._gathered)
-        done = await run_program(options.reducer_command, self._prompt, self._seconds)
+        done = await run_program(options.reducer_command, self._prompt)
         self._exit_code, self._stdout_bytes = done.exit_code, done.stdout_bytes
         return Reduced(done.text(), used=self._gathered)
 
@@ -217,6 +226,15 @@ class Reducing:
             raise
         except Exception as error:
             raise self._fault(f"{type(error).__name__}: {error}") from error
+
+    @property
+    def _who(self) -> str:
+        options = self._options
+        if options.reducer_agent is not None:
+            return f"the agent '{options.reducer_agent}'"
+        if options.reducer_command:
+            return f"the program '{options.reducer_command[0]}'"
+        return f"the reducer `{options.strategy}`"
 
     def _fault(self, what: str) -> OrchestrationError:
         return OrchestrationError(

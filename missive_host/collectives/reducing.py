@@ -18,7 +18,6 @@ from missive_host.collectives.answers import Answer, Content, content_of
 from missive_host.core.recorder import Exchange
 from missive_host.errors import (
     AuthRequiredError,
-    DeadlineError,
     InputRequiredError,
     MissiveError,
     OrchestrationError,
@@ -38,8 +37,6 @@ if TYPE_CHECKING:
     from missive_host.core.core import Core
     from missive_host.store import Tables
 
-SECONDS = 120.0
-"""How long either may take, if there is no deadline."""
 INTERVAL = 0.1
 MAX_INTERVAL = 2.0
 """Seconds between two questions about a task: the first pause, and what it grows to."""
@@ -65,7 +62,6 @@ async def ask_agent(
     *,
     metadata: dict[str, Any],
     accepted_output_modes: tuple[str, ...],
-    seconds: float | None,
 ) -> Reply:
     """Send the prompt to an agent and wait for its task to end. Raises `MissiveError`.
 
@@ -93,22 +89,17 @@ async def ask_agent(
         exchange.attempted = True
         return await client.send(request.body)
 
-    with anyio.move_on_after(seconds) as scope:
-        await core.recorder.request(exchange, request, "send")
-        try:
-            answer, client = await core.agents.calling(agent, call)
-        except BaseException as error:
-            with anyio.CancelScope(shield=True):
-                await core.recorder.failed(exchange, "send", error if isinstance(error, MissiveError) else None)
-            raise
+    await core.recorder.request(exchange, request, "send")
+    try:
+        answer, client = await core.agents.calling(agent, call)
+    except BaseException as error:
         with anyio.CancelScope(shield=True):
-            await core.recorder.answered(exchange, answer, client.interface)
-        if payload(answer)[0] == "task":
-            await _until_settled(core, agent, exchange.task_id or "")
-    if scope.cancelled_caught:
-        raise DeadlineError(
-            f"the reducing agent '{agent}' had not answered after {seconds:g} s", help="allow more time with --timeout"
-        )
+            await core.recorder.failed(exchange, "send", error if isinstance(error, MissiveError) else None)
+        raise
+    with anyio.CancelScope(shield=True):
+        await core.recorder.answered(exchange, answer, client.interface)
+    if payload(answer)[0] == "task":
+        await _until_settled(core, agent, exchange.task_id or "")
     return core.store.read(lambda tables: _reply(tables, agent, exchange, answer))
 
 
@@ -142,7 +133,7 @@ async def _until_settled(core: Core, agent: str, task_id: str) -> None:
         try:
             task, client = await core.agents.calling(agent, lambda client: client.get_task(task_id))
         except TransportError:
-            continue  # until the deadline
+            continue  # until the time is up
         await core.recorder.observed(agent, task, client.interface, observed_by="reduce")
 
 
@@ -218,11 +209,11 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
         return text
 
 
-async def run_program(argv: Sequence[str], prompt: str, seconds: float | None) -> Done:
+async def run_program(argv: Sequence[str], prompt: str) -> Done:
     """Run a program with the prompt on its standard input; no shell.
 
-    It is killed, with what it has started, when the time is up or it writes more than `MAX_OUTPUT` bytes.
-    Raises `ValidationError` if it cannot be started, `OrchestrationError` and `DeadlineError`.
+    It is killed, with what it has started, when this is cancelled or it writes more than `MAX_OUTPUT` bytes.
+    Raises `ValidationError` if it cannot be started, and `OrchestrationError`.
     """
     name = argv[0]
     try:
@@ -232,13 +223,8 @@ async def run_program(argv: Sequence[str], prompt: str, seconds: float | None) -
         raise ValidationError(f"the reducing program '{name}' cannot be started: {reason.lower()}") from None
     talk = _Talk(process)
     try:
-        with anyio.move_on_after(seconds) as scope:
-            await talk.run(prompt.encode())
-            code = await process.wait()
-        if scope.cancelled_caught:
-            raise DeadlineError(
-                f"the reducing program '{name}' had not ended after {seconds:g} s", help="allow more with --timeout"
-            )
+        await talk.run(prompt.encode())
+        code = await process.wait()
         if talk.too_much:
             raise OrchestrationError(
                 f"the reducing program '{name}' wrote more than {MAX_OUTPUT} bytes", help="let it write less"

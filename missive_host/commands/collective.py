@@ -90,6 +90,7 @@ class Barrier(Calling, frozen=True, kw_only=True, omit_defaults=True, tag="barri
 class Gather(Calling, frozen=True, kw_only=True, omit_defaults=True, tag="gather"):
     """Collect what the members of a group answered in a context."""
 
+    own_deadline: ClassVar[bool] = True
     operator_fields: ClassVar[tuple[str, ...]] = ("output_dir", "force")
     group: Annotated[Name, Meta(description="Name of the group.")]
     context: Annotated[OpaqueId, Meta(description="The context of the broadcast.")]
@@ -112,6 +113,7 @@ class Reducing(Calling, frozen=True, kw_only=True, omit_defaults=True):
 class Reduce(Reducing, frozen=True, kw_only=True, omit_defaults=True, tag="reduce"):
     """Make one answer of what the members of a group answered in a context."""
 
+    own_deadline: ClassVar[bool] = True
     operator_fields: ClassVar[tuple[str, ...]] = ("reducer_command",)
     group: Annotated[Name, Meta(description="Name of the group.")]
     context: Annotated[OpaqueId, Meta(description="The context of the broadcast.")]

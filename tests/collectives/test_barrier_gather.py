@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 from collectives_kit import enlist, mixed, statuses
+from route_kit import answer, hangs, says, task
 from support.cores import QUICK, checked
 
 from missive_host import commands as c
@@ -400,6 +401,18 @@ async def test_nothing_to_gather_is_no_error(home: Home, agent: AgentProcess) ->
         gathered = await core.one(c.Gather(group="crew", context="empty", refresh=True))
         assert (gathered.status, gathered.missing_count) == ("missing", 1)
         assert gathered.members[0].status == "missing_task"
+
+
+async def test_an_agent_that_cannot_be_asked_in_time_is_told_and_the_rest_gathered(
+    home: Home, agent: AgentProcess, misbehaving: Start
+) -> None:
+    async with home.core() as core:
+        silent = misbehaving(says(SendMessage=answer({"task": task("WORKING")}), GetTask=hangs)).url
+        enlist(core, "crew", ("a", agent, ""), ("silent", silent, ""))
+        await core.one(c.Bcast(group="crew", message="task", context="ctx"))
+        gathered = await core.one(c.Gather(group="crew", context="ctx", refresh=True, timeout="1s"))
+        assert (gathered.status, statuses(gathered)) == ("partial", {"a": "gathered", "silent": "pending"})
+        assert gathered.members[1].error.message == "transport error: agent 'silent' gave no answer within 1 s"
 
 
 # --- after a crash

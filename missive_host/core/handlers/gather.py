@@ -22,7 +22,7 @@ async def gather(core: Core, command: Gather, emit: Emit) -> None:
 
     async def work() -> None:
         if command.refresh:
-            await gathering.refresh()
+            await gathering.refresh(core.timeout_of(command))
 
     async def end(interrupted: bool) -> GatherResult:
         gathering.collect()

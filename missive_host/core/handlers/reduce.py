@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from missive_host.collectives.gather import Gathering
 from missive_host.collectives.members import crew_of
-from missive_host.collectives.operations import conclude, raise_if
+from missive_host.collectives.operations import conclude, raise_if, remaining
 from missive_host.collectives.reduce import Options, Reducing
 
 if TYPE_CHECKING:
@@ -17,12 +18,12 @@ if TYPE_CHECKING:
 async def reduce(core: Core, command: Reduce, emit: Emit) -> None:
     crew = core.store.read(lambda tables: crew_of(tables, command.group, command.context))
     options = Options(**{name: getattr(command, name) for name in Options.__struct_fields__})
+    reducing, gathering = Reducing(core, crew, options), Gathering(core, crew)
     seconds = core.timeout_of(command)
-    reducing = Reducing(core, crew, options, bounded=seconds is not None)
-    gathering = Gathering(core, crew)
+    deadline = None if seconds is None else time.monotonic() + seconds
     if command.refresh:
         await gathering.refresh(None if seconds is None else seconds / 2)  # the reduction needs its time, too
     gathering.collect()
     reducing.take(gathering.result())
-    await conclude(emit, reducing.run, reducing.end)
+    await conclude(emit, lambda: reducing.run(remaining(deadline)), reducing.end)
     raise_if(reducing.error)

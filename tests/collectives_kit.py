@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from support.cores import checked
+
 from missive_host import commands as c
+from missive_host.errors import MissiveError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -12,6 +15,7 @@ if TYPE_CHECKING:
     from support.cores import Commands
 
     from missive_host.demo.fleet import AgentProcess
+    from missive_host.outputs import Output
 
 PLUGIN = '''
 """Reducers for tests."""
@@ -128,3 +132,19 @@ def mixed(agent: AgentProcess, agent_03: AgentProcess, count: int) -> list[tuple
 def statuses(result: Any) -> dict[str, str]:
     """Return agent to status, in the order of the document."""
     return {member.agent: member.status for member in result.members}
+
+
+async def outcome(core: Commands, command: c.Command) -> tuple[Any, Any]:
+    """Run a command and return the data of its one result, and the error with which it ended or None."""
+    seen: list[Any] = []
+
+    async def emit(output: Output) -> None:
+        seen.append(checked(output).data)
+
+    failure = None
+    try:
+        await core.core.run(command, emit)
+    except MissiveError as error:
+        failure = error
+    (data,) = seen
+    return data, failure

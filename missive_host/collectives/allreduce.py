@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 async def reduce_all(core: Core, command: c.Allreduce, emit: Emit) -> None:
     """Run `allreduce`. Raises the error of the part that failed, after the result has been emitted."""
     whole = Allreducing(core, command)
-    await conclude(emit, whole.run, whole.end)
+    await conclude(emit, whole.operation, whole.run, whole.end, first=whole.broadcast.operation)
     raise_if(whole.failure)
 
 
@@ -50,7 +50,7 @@ class Allreducing:
         )
         self._reducing = Reducing(core, self._crew, options)
         request = request_of(core, as_send(command))
-        self._broadcast = Broadcast(
+        self.broadcast = Broadcast(
             core,
             Operation(core, "bcast", command.group, context.context_id),
             context,
@@ -71,9 +71,9 @@ class Allreducing:
 
     async def run(self) -> None:
         """Take the steps until one of them fails. What has failed is kept in ``failure``."""
-        await self._broadcast.run()
-        self._sent = await self._broadcast.end()
-        self.failure = self._broadcast.failure()
+        await self.broadcast.run()
+        self._sent = await self.broadcast.end()
+        self.failure = self.broadcast.failure()
         if self.failure is None:
             await self._wait()
         await self._gather()
@@ -83,10 +83,10 @@ class Allreducing:
     async def end(self, interrupted: bool = False) -> AllreduceResult:
         """Write down what came of it, and return the result."""
         if self._sent is None:
-            self._sent = await self._broadcast.end(True)
-        elif self._barrier is not None and self._waited is None:
+            self._sent = await self.broadcast.end(True)
+        elif self._barrier is not None and self._waited is None and self._barrier.operation.begun:
             self._waited = await self._barrier.end(True)
-        elif self._gathered is not None and self._reduced is None and self.failure is None:
+        elif self._reducing.operation.begun and self._reduced is None:
             self._reduced = await self._reducing.end(True)
         if self._gathered is None:
             await self._gather()
@@ -102,7 +102,7 @@ class Allreducing:
     # --- the steps after the broadcast
 
     async def _wait(self) -> None:
-        operation_id = self._broadcast.operation.operation_id
+        operation_id = self.broadcast.operation.operation_id
         crew = self._core.store.read(lambda tables: crew_of(tables, self._command.group, None, operation_id))
         self._barrier = self._waits_for(crew)
         await self._barrier.run()
@@ -123,7 +123,7 @@ class Allreducing:
         )
 
     async def _gather(self) -> None:
-        operation_id = self._broadcast.operation.operation_id
+        operation_id = self.broadcast.operation.operation_id
         crew = self._core.store.read(lambda tables: crew_of(tables, self._command.group, None, operation_id))
         gathering = Gathering(self._core, crew)
         gathering.collect()

@@ -107,7 +107,7 @@ async def wait(core: Core, command: c.Barrier, emit: Emit) -> None:
     """Run `barrier`. Raises the error that its outcome asks for, after the result has been emitted."""
     crew = core.store.read(lambda tables: crew_of(tables, command.group, command.context, command.operation))
     waiting = Barrier(core, crew, command, seconds=core.timeout_of(command) or WAIT_SECONDS)
-    await conclude(emit, waiting.run, waiting.end)
+    await conclude(emit, waiting.operation, waiting.run, waiting.end, first=waiting.operation)
     raise_if(waiting.failure())
 
 
@@ -135,7 +135,7 @@ class Barrier:
     async def run(self) -> None:
         """Wait until it is decided, or the time is up."""
         with self._core.sharing():
-            await self._core.commit(self._store_begin)
+            await self.operation.begin(self._store_begin)
             self._core.store.read(self._look_at_all)
             self._status = self._decision()
             if self._status is None:

@@ -42,7 +42,7 @@ async def broadcast(core: Core, command: c.Bcast, emit: Emit) -> None:
         seconds=core.timeout_of(command),
         stream=one_at_a_time(emit) if command.stream else None,
     )
-    await conclude(emit, sending.run, sending.end)
+    await conclude(emit, sending.operation, sending.run, sending.end, first=sending.operation)
     raise_if(sending.failure())
 
 
@@ -115,7 +115,7 @@ class Broadcast:
     async def run(self) -> None:
         """Contact the members. Members that fail are no error here, nor is the deadline."""
         with self._core.sharing():
-            await self._core.commit(self._store_begin)
+            await self.operation.begin(self._store_begin)
             with anyio.move_on_after(self._seconds) as scope:
                 if self._execution == "sequential":
                     await self._one_by_one()

@@ -144,8 +144,8 @@ def find_context(core: Core, tables: Tables, selector: str | None) -> SharedCont
 
 
 def open_context(tables: Tables, context: SharedContext, *, kind: str, group: str, at: str) -> None:
-    """Make the context of a new broadcast."""
-    if context.created:
+    """Make the context of a new broadcast, unless another process has just done it."""
+    if context.created and tables.contexts.get(context.context_id) is None:
         tables.contexts.create(
             ContextRow(
                 context_id=context.context_id,

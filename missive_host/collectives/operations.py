@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from missive_host.core.recorder import journal_event
+from missive_host.errors import MissiveError, StorageError
 from missive_host.ids import now
 from missive_host.outputs import Data, Output
 from missive_host.store.rows import OperationMemberRow, OperationRow
 
 if TYPE_CHECKING:
     from missive_host.core.core import Core, Emit
-    from missive_host.errors import MissiveError
     from missive_host.store import Tables
 
 LAST_WORDS_SECONDS = 5.0
@@ -35,11 +35,21 @@ class Operation:
         self.group = group
         self.context_id = context_id
         self.created_at = now()
+        self.begun = False
+        """True once it is in the store."""
+        self.error: StorageError | None = None
+        """Why what came of it could not be written down."""
         self._began = time.monotonic()
 
     @property
     def elapsed_ms(self) -> int:
         return int((time.monotonic() - self._began) * 1000)
+
+    async def begin(self, write: Write) -> None:
+        """Write it down by `write`, which calls `store_begin`. Raises `MissiveError`; then nothing has begun."""
+        with anyio.CancelScope(shield=True):  # else it might be written, and nobody would end it
+            await self._core.commit(write)
+        self.begun = True
 
     def store_begin(self, tables: Tables, members: Sequence[OperationMemberRow], **about: Any) -> None:
         """Write it down, with the members that it has from now on. `about` goes into the journal."""
@@ -89,7 +99,10 @@ class Operation:
         )
 
     async def end(self, data: Data, *, also: Write | None = None) -> None:
-        """Write down what came of it, and its document. Not to be interrupted."""
+        """Write down what came of it, and its document. Not to be interrupted.
+
+        If the store fails, that is kept in ``error``: the document is then all that there is, and must be shown.
+        """
         values: Any = data
         document = self._core.redactor.known(Output(data).document())
 
@@ -100,17 +113,30 @@ class Operation:
             self.store_event(tables, "completed", {"status": values.status, "elapsed_ms": self.elapsed_ms})
 
         with anyio.CancelScope(shield=True):
-            await self._core.commit(write)
+            try:
+                await self._core.commit(write)
+            except StorageError as error:
+                self.error = error
 
 
-async def conclude(emit: Emit, work: Callable[[], Awaitable[None]], end: Callable[[bool], Awaitable[Data]]) -> Data:
-    """Do `work`, then `end` it and emit its result, also if the work was cut off; return the result.
+async def conclude(
+    emit: Emit,
+    operation: Operation,
+    work: Callable[[], Awaitable[None]],
+    end: Callable[[bool], Awaitable[Data]],
+    *,
+    first: Operation | None = None,
+) -> None:
+    """Do `work`, then `end` it and emit its result, also if the work was cut off.
 
-    `end` gets True if it was cut off. What cut it off is raised again after that.
+    `end` gets True if it was cut off. What cut it off is raised again after that, and so is what kept `operation` from
+    being written down. There is nothing to end if the operation `first` could not even begin.
     """
     try:
         await work()
     except BaseException as error:
+        if first is not None and not first.begun:
+            raise
         with anyio.CancelScope(shield=True):
             data = await end(True)
         with anyio.move_on_after(LAST_WORDS_SECONDS, shield=True):
@@ -121,7 +147,7 @@ async def conclude(emit: Emit, work: Callable[[], Awaitable[None]], end: Callabl
         raise cause from None
     data = await end(False)
     await emit(Output(data))
-    return data
+    raise_if(operation.error)
 
 
 def _cause(error: BaseException) -> BaseException:

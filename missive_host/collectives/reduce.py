@@ -116,7 +116,7 @@ class Reducing:
 
     async def run(self, seconds: float | None = None) -> None:
         """Reduce within `seconds`. What goes wrong is kept in ``error``; only cancellation is raised."""
-        await self._core.commit(self._store_begin)
+        await self.operation.begin(self._store_begin)
         if seconds is None and self._options.method != "local":
             seconds = SECONDS
         with anyio.move_on_after(seconds) as scope:

@@ -34,7 +34,7 @@ async def scatter_parts(core: Core, command: c.Scatter, emit: Emit) -> None:
         failure_policy=command.failure_policy,
         seconds=core.timeout_of(command),
     )
-    await conclude(emit, sending.run, sending.end)
+    await conclude(emit, sending.operation, sending.run, sending.end, first=sending.operation)
     raise_if(sending.failure())
 
 

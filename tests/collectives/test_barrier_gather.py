@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
-from collectives_kit import enlist, mixed, statuses
+from collectives_kit import enlist, mixed, outcome, statuses
 from route_kit import answer, hangs, says, task
 from support.cores import QUICK, checked
 
@@ -44,22 +44,6 @@ async def scattered(core: Commands, agent: AgentProcess, *parts: str) -> str:
     result = await core.one(c.Scatter(group="crew", parts=parts, return_immediately=True, context="ctx"))
     assert result.success_count == len(parts)
     return "ctx"
-
-
-async def outcome(core: Commands, command: c.Command) -> tuple[Any, MissiveError | None]:
-    """Run a command and return its one result and how it failed."""
-    seen: list[Any] = []
-
-    async def emit(output: Output) -> None:
-        seen.append(checked(output).data)
-
-    error = None
-    try:
-        await core.core.run(command, emit)
-    except MissiveError as failure:
-        error = failure
-    (data,) = seen
-    return data, error
 
 
 async def test_it_waits_for_all(home: Home, agent: AgentProcess, agent_03: AgentProcess) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import socket
+import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
-from collectives_kit import enlist, mixed, statuses
+from collectives_kit import enlist, mixed, outcome, statuses
 from support.cores import QUICK, assert_journal_agrees, checked
 
 from missive_host import commands as c
@@ -16,6 +18,7 @@ from missive_host.errors import (
     DeadlineError,
     IoError,
     OrchestrationError,
+    StorageError,
     ValidationError,
 )
 
@@ -325,6 +328,55 @@ async def test_what_cannot_be_broadcast_is_refused_before_anything_is_sent(home:
         error = await core.fails(c.Bcast(group="crew", message="x", context="done"), ValidationError)
         assert "not open" in error.message
         assert len(core.requests()) == 1
+
+
+async def test_two_may_begin_the_same_context_at_once(home: Home, agent: AgentProcess) -> None:
+    async with home.core() as one, home.core() as other:
+        enlist(one, "crew", ("a", agent, ""), ("b", agent, ""))
+        async with anyio.create_task_group() as group:
+            for core in (one, other):
+                group.start_soon(core.one, c.Bcast(group="crew", message="echo x", context="ctx"))
+        assert [row.status for row in one.requests()] == ["sent"] * 4
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        c.Bcast(group="crew", message="echo x"),
+        c.Scatter(group="crew", parts=("x", "x")),
+        c.Allreduce(group="crew", message="echo x"),
+    ],
+)
+async def test_what_cannot_be_written_down_does_not_begin(home: Home, agent: AgentProcess, command: c.Command) -> None:
+    async with home.core() as core:
+        enlist(core, "crew", ("a", agent, ""), ("b", agent, ""))
+        refuse(home, "INSERT ON operations")
+        error = await core.fails(command, StorageError)
+        assert "the disk is full" in error.sources[0]
+        assert core.requests() == []
+
+
+async def test_what_arrived_is_shown_when_it_cannot_be_written_down(home: Home, agent: AgentProcess) -> None:
+    async with home.core() as core:
+        enlist(core, "crew", ("a", agent, ""), ("b", agent, ""))
+        refuse(home, "UPDATE OF status ON operations")
+        for command in (
+            c.Bcast(group="crew", message="echo x", context="ctx"),
+            c.Allreduce(group="crew", message="echo x", strategy="concat"),
+            c.Barrier(group="crew", context="ctx"),
+            c.Gather(group="crew", context="ctx"),
+            c.Reduce(group="crew", context="ctx"),
+        ):
+            data, failure = await outcome(core, command)
+            assert type(failure) is StorageError, command
+            assert data.status in ("succeeded", "partial"), command
+        assert [row.status for row in core.requests()] == ["sent"] * 4
+
+
+def refuse(home: Home, what: str) -> None:
+    """Let the store fail at something, as if the disk were full."""
+    with closing(sqlite3.connect(home.settings().paths.database)) as link, link:
+        link.execute(f"CREATE TRIGGER refuse BEFORE {what} BEGIN SELECT RAISE(ABORT, 'the disk is full'); END")
 
 
 async def test_a_reader_that_goes_away_ends_it_with_the_reason(home: Home, agent: AgentProcess) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
-from collectives_kit import enlist, mixed, statuses, write_plugin
+from collectives_kit import enlist, mixed, outcome, statuses, write_plugin
 from route_kit import hangs
 from support.cores import QUICK, checked
 
@@ -50,19 +50,6 @@ async def answered(core: Commands, agent: AgentProcess, *parts: str) -> str:
     enlist(core, "crew", *[(f"m{i}", agent, bindings[i % 3]) for i in range(len(parts))])
     await core.one(c.Scatter(group="crew", parts=parts, context="ctx"))
     return "ctx"
-
-
-async def outcome(core: Commands, command: c.Command) -> tuple[Any, MissiveError]:
-    """Run a command that must fail after one result."""
-    seen: list[Any] = []
-
-    async def emit(output: Output) -> None:
-        seen.append(checked(output).data)
-
-    with pytest.raises(MissiveError) as caught:
-        await core.core.run(command, emit)
-    (data,) = seen
-    return data, caught.value
 
 
 # --- plugins

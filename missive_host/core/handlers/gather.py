@@ -31,7 +31,7 @@ async def gather(core: Core, command: Gather, emit: Emit) -> None:
         files = await anyio.to_thread.run_sync(_save, core, command, gathering)
         return await gathering.end(output_dir=command.output_dir, files=files)
 
-    await conclude(emit, work, end)
+    await conclude(emit, gathering.operation, work, end)
 
 
 def _save(core: Core, command: Gather, gathering: Gathering) -> tuple[GatheredFile, ...]:

@@ -25,5 +25,6 @@ async def reduce(core: Core, command: Reduce, emit: Emit) -> None:
         await gathering.refresh(None if seconds is None else seconds / 2)  # the reduction needs its time, too
     gathering.collect()
     reducing.take(gathering.result())
-    await conclude(emit, lambda: reducing.run(remaining(deadline)), reducing.end)
+    operation = reducing.operation
+    await conclude(emit, operation, lambda: reducing.run(remaining(deadline)), reducing.end, first=operation)
     raise_if(reducing.error)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from missive_host.errors import ValidationError, nearest
 
-_PLACEHOLDER = re.compile(r"\{\{\s*([a-z_]+)\s*\}\}")
+_PLACEHOLDER = re.compile(r"\{\{[ \t]*([A-Za-z_][A-Za-z0-9_-]*)[ \t]*\}\}")
 
 
 def placeholders(template: str) -> frozenset[str]:

@@ -109,6 +109,9 @@ def test_a_template_with_an_unknown_name_is_refused_with_the_nearest() -> None:
     check("{{rank}} and {not one} and {{ }}", ("rank", "agent"))
     with pytest.raises(ValidationError, match=r"unknown placeholder \{\{agnet\}\}; did you mean 'agent'") as caught:
         check("{{rank}} {{agnet}}", ("rank", "agent"))
+    for slip in ("{{Rank}}", "{{rank1}}", "{{ra-nk}}"):
+        with pytest.raises(ValidationError, match="did you mean 'rank'"):
+            check(slip, ("rank", "agent"))
     assert caught.value.help == "known: {{rank}}, {{agent}}"
     with pytest.raises(ValidationError, match="empty"):
         check("  ", ("rank",))

@@ -42,6 +42,7 @@ class Contact:
             remote_context_id=remote,
             work_id=core.work.work_id if core.work is not None else None,
         )
+        core.agents.learn_secrets(member.agent)  # before anything is written down
         self.request = addressed(request, self.exchange.message_id, remote)
         self.kind = "send"
         """``send`` or ``stream``: how it is journaled."""

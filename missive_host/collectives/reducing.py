@@ -68,6 +68,7 @@ async def ask_agent(
     An agent that is a member itself gets it in a fork of the context: what it makes of all answers must not be taken
     for its own.
     """
+    core.agents.learn_secrets(agent)  # before anything is written down
     exchange = Exchange(agent=agent, message_id=core.message_id(agent, "reduce"))
     await core.commit(lambda tables: _place(tables, crew, exchange))
     request = build_request(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 from collectives_kit import enlist, mixed, outcome, statuses
+from support.agents import BEARER_TOKEN
 from support.cores import QUICK, assert_journal_agrees, checked
 
 from missive_host import commands as c
@@ -328,6 +329,21 @@ async def test_what_cannot_be_broadcast_is_refused_before_anything_is_sent(home:
         error = await core.fails(c.Bcast(group="crew", message="x", context="done"), ValidationError)
         assert "not open" in error.message
         assert len(core.requests()) == 1
+
+
+async def test_a_members_credential_is_in_no_journal(home: Home, bearer_agent: AgentProcess) -> None:
+    """Though the message itself has it, and it is written down before the first member is called."""
+    home.environ["TOKEN"] = BEARER_TOKEN
+    home.configure(QUICK + '[auth_refs.mine]\nenv = "TOKEN"\n')
+    async with home.core() as core:
+        core.add("safe", bearer_agent, auth_ref="mine")
+        enlist(core, "crew", "safe")
+        await core.one(c.Bcast(group="crew", message=f"echo {BEARER_TOKEN}", context="ctx"))
+    async with home.core() as core:
+        await core.one(c.Reduce(group="crew", context="ctx", reducer_agent="safe", template=f"echo {BEARER_TOKEN}"))
+        journal = core.read(lambda tables: [event.payload for event in tables.events.list()])
+        assert BEARER_TOKEN not in str(journal)
+        assert "a2a.send.request" in {event.event_type for event in core.events()}
 
 
 async def test_two_may_begin_the_same_context_at_once(home: Home, agent: AgentProcess) -> None:

@@ -60,7 +60,7 @@ class RouteResult(Data, frozen=True, kw_only=True):
     policy: str
     mode: str
     status: str
-    """``reached``, ``partial`` or ``failed``."""
+    """``reached``, ``partial``, ``failed``; ``interrupted`` by the deadline or by Ctrl-C."""
     member_count: int
     success_count: int
     results: tuple[MemberAnswer, ...]

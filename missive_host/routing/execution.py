@@ -236,16 +236,21 @@ async def _to_all(route: _Route) -> None:
 
         return run
 
+    cut_off = True
     try:
         with decided:
             await _side_by_side(route.core, [job(attempt) for attempt in attempts])
+        cut_off = False
     finally:
-        # Also when we are cut off: what has come is not lost.
-        await route.journal(*attempts)
+        # Also when we are cut off, and if the journal cannot be written: what has come is not lost.
         successes = sum(attempt.succeeded for attempt in attempts)
-        status = "reached" if successes >= required else ("partial" if successes else "failed")
-        with anyio.CancelScope(shield=True):
-            await route.emit(Output(_group_result(route, status, successes, required if quorum else None)))
+        missed = "interrupted" if cut_off else "partial" if successes else "failed"
+        status = "reached" if successes >= required else missed
+        try:
+            with anyio.CancelScope(shield=True):
+                await route.emit(Output(_group_result(route, status, successes, required if quorum else None)))
+        finally:
+            await route.journal(*attempts)
     if status != "reached":
         raise OrchestrationError(
             f"{successes} of {len(attempts)} members of group '{planned.group}' succeeded, {required} are needed",

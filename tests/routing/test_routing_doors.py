@@ -119,16 +119,16 @@ async def test_documents(home: Home, agent: AgentProcess) -> None:
     assert [each.agent for each in streamed.route.attempts] == ["ann", "bob"]
 
 
-async def test_a_missed_quorum_gives_the_document_first(home: Home, agent: AgentProcess) -> None:
+async def test_a_missed_quorum_gives_the_document_first(home: Home) -> None:
     async with home.core() as core:
-        gang(core, "quorum", ann=nobody(), bob=agent, cid=nobody())
+        gang(core, "quorum", ann=nobody(), bob=nobody(), cid=nobody())
     done = run(home, "send", "--group", "gang", "echo x", "--json")
     assert done.returncode == 70
     result = msgspec.convert(json.loads(done.stdout)["data"], RouteResult)
-    assert (result.status, result.success_count, result.required) == ("partial", 1, 2)
+    assert (result.status, result.success_count, result.required) == ("failed", 0, 2)
     error = json.loads(done.stderr)["data"]
     assert (error["exit_code"], error["category"]) == (70, "orchestration")
-    assert len(error["sources"]) == 2
+    assert len(error["sources"]) == 3
 
 
 @pytest.mark.parametrize(

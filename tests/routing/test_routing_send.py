@@ -425,7 +425,9 @@ async def test_what_has_come_is_not_lost_to_a_deadline(home: Home, agent: AgentP
         with pytest.raises(DeadlineError):
             await core.core.run(c.Send(group="gang", message="echo x", timeout="1s"), emit)
         (result,) = (output.data for output in outputs)
-        assert tried(result) == [("ann", "answered"), ("bob", "unknown")]
+        assert isinstance(result, RouteResult)
+        assert (result.status, tried(result)) == ("interrupted", [("ann", "answered"), ("bob", "unknown")])
+        assert len(journal(core, "attempt")) == 2
 
 
 async def test_more_members_than_may_be_called_at_once(home: Home, agent: AgentProcess) -> None:

@@ -1,0 +1,113 @@
+"""What Prometheus reads. What happened is counted here; how things stand is read from the `Status` at each scrape."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from msgspec import UNSET
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.exposition import choose_encoder
+
+if TYPE_CHECKING:
+    from prometheus_client.metrics_core import Metric
+
+    from missive_host.outputs_gateway import Status
+
+_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
+"""Seconds. An agent may think for minutes."""
+
+
+class Metrics:
+    """The numbers of one daemon, in a registry of its own."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        self._deliveries = Counter(
+            "missive_deliveries", "Deliveries that have ended.", ("adapter", "outcome"), registry=self._registry
+        )
+        self._seconds = Histogram(
+            "missive_delivery_seconds",
+            "From the acceptance of a delivery to its end.",
+            ("adapter",),
+            buckets=_BUCKETS,
+            registry=self._registry,
+        )
+        self._agent_errors = Counter(
+            "missive_agent_errors", "Calls on agents that have failed.", ("agent", "category"), registry=self._registry
+        )
+
+    def delivered(self, adapter: str, outcome: str, seconds: float) -> None:
+        """Count a delivery that has ended (``done``, ``failed``, ``dead``, ``cancelled``) so long after acceptance."""
+        self._deliveries.labels(adapter, outcome).inc()
+        self._seconds.labels(adapter).observe(max(seconds, 0.0))
+
+    def agent_error(self, agent: str, category: str) -> None:
+        """Count a failed call, by the category of the error."""
+        self._agent_errors.labels(agent, category).inc()
+
+    def render(self, status: Status, accept: str = "") -> tuple[bytes, str]:
+        """Return the text of a scrape and its media type: OpenMetrics if `accept` asks for it."""
+        encode, media_type = choose_encoder(accept)
+        snapshot = CollectorRegistry()
+        snapshot.register(self._registry)
+        snapshot.register(_Now(status))
+        return encode(snapshot), media_type
+
+
+class _Now:
+    """How things stand, as metrics. Made anew for each scrape, so that what is gone leaves no series behind."""
+
+    def __init__(self, status: Status) -> None:
+        self._status = status
+
+    def collect(self) -> Iterator[Metric]:
+        status = self._status
+        build = GaugeMetricFamily("missive_build_info", "The version that runs.", labels=("version", "profile"))
+        build.add_metric((status.version, status.profile), 1)
+        yield build
+        yield GaugeMetricFamily("missive_ready", "1 if /readyz says so.", float(status.ready))
+        yield GaugeMetricFamily("missive_uptime_seconds", "Since the daemon was started.", status.uptime_seconds)
+        yield GaugeMetricFamily("missive_sessions", "Sessions that there are.", status.sessions)
+        yield from self._adapters()
+        yield from self._queue()
+        yield from self._agents()
+        if status.store is not UNSET:
+            yield GaugeMetricFamily("missive_journal_events", "Events in the journal.", status.store.events)
+            yield GaugeMetricFamily("missive_store_bytes", "Size of the database file.", status.store.bytes)
+            yield GaugeMetricFamily(
+                "missive_store_writable", "1 if the store can be written.", float(status.store.writable)
+            )
+
+    def _adapters(self) -> Iterator[Metric]:
+        up = GaugeMetricFamily("missive_adapter_up", "1 while the adapter runs.", labels=("adapter",))
+        restarts = CounterMetricFamily(
+            "missive_adapter_restarts", "How often it was started again.", labels=("adapter",)
+        )
+        flying = GaugeMetricFamily("missive_deliveries_in_flight", "Deliveries that run now.", labels=("adapter",))
+        for adapter in self._status.adapters:
+            up.add_metric((adapter.name,), float(adapter.state == "running"))
+            restarts.add_metric((adapter.name,), adapter.restarts)
+            flying.add_metric((adapter.name,), adapter.in_flight)
+        yield from (up, restarts, flying)
+
+    def _queue(self) -> Iterator[Metric]:
+        queue = self._status.queue
+        depth = GaugeMetricFamily("missive_queue_depth", "Deliveries that have not ended.", labels=("adapter", "state"))
+        for adapter, counts in queue.by_adapter.items():
+            for state in ("queued", "ready", "running"):
+                depth.add_metric((adapter, state), getattr(counts, state))
+        yield depth
+        yield GaugeMetricFamily("missive_dead_letters", "Deliveries in the dead-letter list.", queue.dead)
+        waiting = 0.0 if queue.oldest_waiting_seconds is UNSET else queue.oldest_waiting_seconds
+        yield GaugeMetricFamily("missive_queue_oldest_waiting_seconds", "How long the oldest waits.", waiting)
+
+    def _agents(self) -> Iterator[Metric]:
+        resting = GaugeMetricFamily("missive_agent_resting", "1 while its breaker is open.", labels=("agent",))
+        flying = GaugeMetricFamily("missive_agent_in_flight", "Deliveries that it has now.", labels=("agent",))
+        for agent in self._status.agents:
+            resting.add_metric((agent.agent,), float(agent.breaker == "open"))
+            flying.add_metric((agent.agent,), agent.in_flight)
+        yield from (resting, flying)

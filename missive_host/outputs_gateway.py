@@ -1,0 +1,234 @@
+"""What the gateway says about itself, and the result documents of ``missive gateway``."""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from missive_host.outputs import Data
+
+
+class ComponentStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """A part of the daemon."""
+
+    name: str
+    """``intake``, ``dispatcher``, ``listener``, ``jobs``, ``subscriptions``, …"""
+    state: str
+    """``starting``, ``running``, ``retrying`` or ``stopped``."""
+    detail: str | UnsetType = UNSET
+
+
+class AdapterStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """An adapter that the gateway runs."""
+
+    name: str
+    kind: str
+    state: str
+    """``starting``, ``running``, ``retrying`` (it has failed and is started again), ``finished`` (it has nothing
+    more to read) or ``stopped``."""
+    required: bool
+    """The gateway is not ready while this adapter is down."""
+    restarts: int
+    since: str
+    """Since when it is in this state."""
+    in_flight: int
+    """Deliveries that run now."""
+    last_error: str | UnsetType = UNSET
+
+
+class AdapterQueue(msgspec.Struct, frozen=True, kw_only=True):
+    """What waits, by state."""
+
+    queued: int = 0
+    """Behind another of the same session."""
+    ready: int = 0
+    """Next to run."""
+    running: int = 0
+
+
+class QueueStatus(AdapterQueue, frozen=True, kw_only=True):
+    """What was taken in and has not ended."""
+
+    dead: int = 0
+    """In the dead-letter list."""
+    by_adapter: dict[str, AdapterQueue] = msgspec.field(default_factory=dict)
+    oldest_waiting_seconds: float | UnsetType = UNSET
+    """How long the oldest that has not been begun waits; not set when none waits."""
+
+
+class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """An agent, as the gateway sees it."""
+
+    agent: str
+    breaker: str
+    """``closed``; ``open`` (it is rested) or ``half_open`` (the next call decides)."""
+    failures: int
+    """In a row."""
+    in_flight: int
+    """Deliveries that it has now."""
+    until: str | UnsetType = UNSET
+    """Until when it is rested."""
+    last_error: str | UnsetType = UNSET
+
+
+class StoreStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """The store, as the daemon last used it."""
+
+    writable: bool
+    events: int
+    """How many events the journal has."""
+    bytes: int
+    """Size of the database file."""
+
+
+class JobsStatus(msgspec.Struct, frozen=True, kw_only=True):
+    waiting: int = 0
+    running: int = 0
+    schedules: int = 0
+
+
+class SubscriptionsStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """Open tasks that are followed to their end."""
+
+    streaming: int = 0
+    pushed: int = 0
+    polled: int = 0
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """A running gateway: what ``/status`` answers, and ``missive gateway status``."""
+
+    profile: str
+    pid: int
+    version: str
+    started_at: str
+    uptime_seconds: float
+    state: str
+    """``starting``, ``running``, ``draining`` or ``stopping``."""
+    ready: bool
+    reasons: tuple[str, ...]
+    """Why it is not ready."""
+    bind_address: str | UnsetType = UNSET
+    """Where it listens; not set when nothing does."""
+    components: tuple[ComponentStatus, ...] = ()
+    adapters: tuple[AdapterStatus, ...] = ()
+    queue: QueueStatus = msgspec.field(default_factory=QueueStatus)
+    store: StoreStatus | UnsetType = UNSET
+    agents: tuple[AgentStatus, ...] = ()
+    sessions: int = 0
+    """How many sessions there are."""
+    jobs: JobsStatus = msgspec.field(default_factory=JobsStatus)
+    subscriptions: SubscriptionsStatus = msgspec.field(default_factory=SubscriptionsStatus)
+
+
+class ServiceView(msgspec.Struct, frozen=True, kw_only=True):
+    """The service of the operating system's service manager."""
+
+    manager: str
+    """``systemd`` or ``launchd``."""
+    scope: str
+    """``user`` or ``system``."""
+    name: str
+    """The unit, or the label."""
+    path: str
+    """Its file."""
+    installed: bool
+    state: str
+    """What the manager says: of systemd ``active``, ``inactive``, ``failed``, …; of launchd ``running``, ``waiting``,
+    …; ``not_installed`` and ``unknown`` are ours."""
+    pid: int | UnsetType = UNSET
+    enabled: bool | UnsetType = UNSET
+    """Whether it starts by itself."""
+
+
+class PlannedCommand(msgspec.Struct, frozen=True, kw_only=True):
+    """A program to be run."""
+
+    program: str
+    args: tuple[str, ...]
+    display: str
+    """As one would type it."""
+
+
+class CommandOutcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of a program."""
+
+    display: str
+    exit_code: int
+    stdout: str
+    stderr: str
+
+
+class _ServiceResult(Data, frozen=True, kw_only=True):
+    action: str
+    """``install``, ``start``, ``stop`` or ``uninstall``."""
+    dry_run: bool
+    """Nothing was done: this is what would be."""
+    platform: str
+    """``linux`` or ``macos``."""
+    manager: str
+    """``systemd`` or ``launchd``."""
+    scope: str
+    """``user`` or ``system``."""
+    service_path: str
+    service_name: str
+    planned_commands: tuple[PlannedCommand, ...]
+    command_results: tuple[CommandOutcome, ...]
+    notes: tuple[str, ...]
+    message: str
+
+
+class ServiceInstallResult(_ServiceResult, frozen=True, kw_only=True):
+    kind = "gateway_service_install"
+    executable: str
+    """The program that the service starts."""
+    arguments: tuple[str, ...]
+    environment: dict[str, str]
+    """What the service gets. No secrets: they are found through auth refs."""
+    service_file: str
+    """The file's text."""
+    file_written: bool
+
+
+class ServiceStartResult(_ServiceResult, frozen=True, kw_only=True):
+    kind = "gateway_service_start"
+
+
+class ServiceStopResult(_ServiceResult, frozen=True, kw_only=True):
+    kind = "gateway_service_stop"
+
+
+class ServiceUninstallResult(_ServiceResult, frozen=True, kw_only=True):
+    kind = "gateway_service_uninstall"
+    file_removed: bool
+
+
+class GatewayStatusResult(Data, frozen=True, kw_only=True):
+    """How the gateway of this profile is: what the daemon says, else what the service manager says."""
+
+    kind = "gateway_status"
+    running: bool
+    message: str
+    daemon: Status | UnsetType = UNSET
+    """What the daemon says; not set when none runs."""
+    service: ServiceView | UnsetType = UNSET
+    """What the service manager says; not set where there is none."""
+
+
+class GatewayStopResult(Data, frozen=True, kw_only=True):
+    """The daemon was asked to stop, and has."""
+
+    kind = "gateway_stop"
+    pid: int
+    stopped: bool
+    """It has ended. False with ``--no-wait``, when it still drains."""
+    message: str
+
+
+class GatewayReloadResult(Data, frozen=True, kw_only=True):
+    """The daemon has re-read its configuration."""
+
+    kind = "gateway_reload"
+    changed: tuple[str, ...]
+    """What was started, stopped or started anew."""
+    message: str

@@ -19,6 +19,7 @@ from missive_host.errors import ErrorReport, ValidationError, nearest
 from missive_host.outputs import Output
 
 STDIO = "missive.stdio.v1"
+HTTP = "missive.http.v1"
 
 MAX_SAFE_INTEGER = 2**53 - 1
 MAX_DEPTH = 200
@@ -90,17 +91,21 @@ def command_from(data: dict[str, Any]) -> Command:
 _ENVELOPE_FIELDS = ("schema_version", "id", "command", "source", "metadata", "idempotency_key")
 
 
-def parse_envelope(data: bytes, contract: str, *, default_source: str, default_session: bool = True) -> Envelope:
+def parse_envelope(
+    data: bytes, contract: str, *, default_source: str, default_session: bool = True, default_id: str | None = None
+) -> Envelope:
     """Parse one request frame of `contract` from UTF-8 JSON.
 
     `default_source` is the ``source_id`` of a frame that names none; with `default_session` such frames are one
-    session, without it each is by itself.
+    session, without it each is by itself. `default_id` is the id of a frame that has none; without it one is required.
 
     Raises `FrameError` that names the field and, where there is one, the nearest known name.
     """
     frame = parse_object(data)
     frame_id = _readable_id(frame)
     try:
+        if default_id is not None:
+            frame.setdefault("id", default_id)
         return _envelope(frame, contract, default_source, default_session)
     except FrameError:
         raise

@@ -11,18 +11,21 @@ from typing import Annotated, Any, get_args
 
 import msgspec
 from hypothesis import strategies as st
+from missive_http import documents
 from msgspec import UNSET, Meta
 from msgspec import inspect as mi
 
 from missive_host import errors
-from missive_host.commands import Command, TaskState
+from missive_host.commands import Command, OpaqueId, TaskState
 from missive_host.config.model import Config
+from missive_host.contracts.http import RECEIPT_STATES
 from missive_host.contracts.library import contracts, load_schema
 from missive_host.contracts.schemas import kinds
 from missive_host.contracts.validation import Fault, validator
-from missive_host.envelopes import MAX_SAFE_INTEGER, STDIO, FrameId, Frames, parse_envelope
+from missive_host.envelopes import HTTP, MAX_SAFE_INTEGER, STDIO, FrameId, Frames, parse_envelope
 from missive_host.errors import ErrorReport, ValidationError
 from missive_host.outputs import Output, StreamEvent, StreamResult, TaskView, TaskWaitResult, error_document
+from missive_host.protocols import Receipt
 
 ROOT = Path(__file__).parents[1] / "contracts"
 KNOWN = {contract.name: contract for contract in contracts()}
@@ -32,6 +35,8 @@ KINDS = kinds()
 
 REQUEST = f"{STDIO}/request"
 RESPONSE = f"{STDIO}/response"
+HTTP_REQUEST = f"{HTTP}/request"
+HTTP_RESPONSE = f"{HTTP}/response"
 OUTPUT = "missive.output.v1"
 CONFIG = "missive.config.v1"
 
@@ -67,7 +72,8 @@ def faults(contract: str, document: Any) -> tuple[Fault, ...]:
 
 def accepted(contract: str, document: Any) -> bool:
     """True if the code takes this document; of what missive writes: if it could have written it."""
-    return {REQUEST: _takes, CONFIG: _loads, OUTPUT: _writes, RESPONSE: _answers}[contract](document)
+    judges = {REQUEST: _takes, CONFIG: _loads, OUTPUT: _writes, RESPONSE: _answers}
+    return {**judges, HTTP_REQUEST: _takes_http, HTTP_RESPONSE: _answers_http}[contract](document)
 
 
 def parsed(frame: Any) -> Command:
@@ -77,6 +83,14 @@ def parsed(frame: Any) -> Command:
 def _takes(frame: Any) -> bool:
     try:
         parsed(frame)
+    except ValidationError:
+        return False
+    return True
+
+
+def _takes_http(frame: Any) -> bool:
+    try:
+        parse_envelope(json.dumps(frame).encode(), HTTP, default_source="http", default_id="made-up")
     except ValidationError:
         return False
     return True
@@ -123,6 +137,36 @@ def _answers(frame: Any) -> bool:
     except _NOT_OURS:
         return False
     return same(frame, as_json(made))
+
+
+def _answers_http(document: Any) -> bool:
+    try:
+        frame_id = msgspec.convert(document["id"], FrameId) if "id" in document else None
+        receipt_id = msgspec.convert(document["receipt_id"], OpaqueId) if "receipt_id" in document else None
+        line = {"line": msgspec.convert(document["line"], Annotated[int, Meta(ge=1)])} if "line" in document else {}
+        outputs = [_output(output).document(sequence=True) for output in document.get("outputs", ())]
+        kept = outputs if "outputs" in document else None
+        kind = document["kind"]
+        if kind == "http_error":
+            report = _report(document["error"])
+            status = document["status"]
+            made = documents.problem(
+                status, report, frame_id=frame_id, receipt_id=receipt_id, outputs=kept, line=line.get("line")
+            )
+        elif frame_id is None or receipt_id is None:
+            return False
+        elif kind == "http_result":
+            made = documents.result(frame_id, receipt_id, kept, **line)
+        elif kind == "http_receipt":
+            found = Receipt(receipt_id, "http", document["state"], document["accepted_at"])
+            made = documents.receipt(frame_id, found, **line)
+        else:
+            made = documents.output(
+                frame_id, receipt_id, _count(document), _output(document["data"]).document(sequence=True)
+            )
+    except (*_NOT_OURS, ValueError):
+        return False
+    return same(document, as_json(made)) and document.get("state", "done") in RECEIPT_STATES
 
 
 def _count(document: Json) -> int:

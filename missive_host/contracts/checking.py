@@ -123,7 +123,9 @@ class _Checker:
             from missive_host.envelopes import FrameError, parse_envelope
 
             try:
-                parse_envelope(text.encode(), contract.version, default_source="check")
+                parse_envelope(
+                    text.encode(), contract.version, default_source="check", default_id=self._id_of(contract)
+                )
             except FrameError as error:
                 self._add(contract, error.message, None, first_line)
 
@@ -153,6 +155,11 @@ class _Checker:
             for problem in _load_config(text):
                 path = ".".join(part for part in (problem.table, problem.key) if part)
                 self._add(config, problem.message, f"$.{path}" if path else None, problem.line)
+
+    @staticmethod
+    def _id_of(contract: Contract) -> str | None:
+        """Return an id for frames that have none, where the door makes one up."""
+        return None if "id" in load_schema(contract)["required"] else "check"
 
     def _faults(self, contract: Contract, value: Any) -> tuple[Fault, ...]:
         self.used.add(contract.name)

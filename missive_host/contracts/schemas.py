@@ -14,7 +14,7 @@ from missive_host import errors
 from missive_host.commands import DOOR_COMMANDS, Command, Duration, MediaType, Name, OpaqueId, tag_of
 from missive_host.contracts.rules import ABSENT, CONFIG_RULES, OUTPUT_WORDS, loose_word
 from missive_host.contracts.shaping import REF, Schema, components, needed
-from missive_host.envelopes import STDIO, FrameId, ResponseFrame, Source, door_fields
+from missive_host.envelopes import HTTP, STDIO, FrameId, ResponseFrame, Source, door_fields
 from missive_host.errors import ErrorReport
 from missive_host.outputs import SCHEMA_VERSION, Data, all_kinds
 
@@ -31,15 +31,19 @@ NAMED: dict[str, tuple[Any, str]] = {
 
 def schemas() -> dict[str, Schema]:
     """Return every schema by its file, relative to the folder of contracts."""
+    from missive_host.contracts.http import http_response_schema
+
     return {
         f"{STDIO}/request.schema.json": request_schema(STDIO, "on standard input"),
         f"{STDIO}/response.schema.json": response_schema(STDIO, "stdio", "on standard output"),
+        f"{HTTP}/request.schema.json": request_schema(HTTP, "in the body of an HTTP request", id_required=False),
+        f"{HTTP}/response.schema.json": http_response_schema(),
         f"{SCHEMA_VERSION}/output.schema.json": output_schema(),
         "missive.config.v1/config.schema.json": config_schema(),
     }
 
 
-def _root(version: str, part: str | None, title: str, description: str) -> Schema:
+def root_of(version: str, part: str | None, title: str, description: str) -> Schema:
     return {
         "$schema": DIALECT,
         "$id": f"urn:missive:contract:{version}" + (f":{part}" if part else ""),
@@ -52,8 +56,9 @@ def _root(version: str, part: str | None, title: str, description: str) -> Schem
 # --- requests
 
 
-def request_schema(version: str, where: str) -> Schema:
+def request_schema(version: str, where: str, *, id_required: bool = True) -> Schema:
     """Return the schema of the request frames of a door's contract. ``where`` says how they come in."""
+    always = ["id", "command"] if id_required else ["command"]
     defs = components((*DOOR_COMMANDS, Source), NAMED, null=True)
     source = defs["Source"]
     # A door has its own name for a source that says none.
@@ -61,23 +66,23 @@ def request_schema(version: str, where: str) -> Schema:
     defs["Source"] = _open_for_x({key: child for key, child in source.items() if child != []})
     defs["Metadata"] = {"type": "object", "propertyNames": {"$ref": REF + "ShortId"}}
     for cls in DOOR_COMMANDS:
-        defs[cls.__name__] = _command(defs[cls.__name__], cls, version)
+        defs[cls.__name__] = _command(defs[cls.__name__], cls, version, always)
     root = {
-        **_root(
+        **root_of(
             version,
             "request",
             f"Request frames {where}",
             f"What missive reads {where}: one command. Names that begin with x_ are let through and ignored, "
             "any other unknown name is refused. Numbers are at most 2^53-1, and whole ones have no fraction part.",
         ),
-        "required": ["id", "command"],
+        "required": always,
         "properties": {"command": {"enum": [tag_of(cls) for cls in DOOR_COMMANDS]}},
-        "allOf": [_when("command", tag_of(cls), {"$ref": REF + cls.__name__}) for cls in DOOR_COMMANDS],
+        "allOf": [when("command", tag_of(cls), {"$ref": REF + cls.__name__}) for cls in DOOR_COMMANDS],
     }
     return {**root, "$defs": needed(root, defs)}
 
 
-def _command(made: Schema, cls: type[Command], version: str) -> Schema:
+def _command(made: Schema, cls: type[Command], version: str, always: list[str]) -> Schema:
     """Return the schema of the whole frame of one command."""
     fields: Schema = {name: made["properties"][name] for name in door_fields(cls)}
     for name in ("state", "task_source"):
@@ -99,7 +104,7 @@ def _command(made: Schema, cls: type[Command], version: str) -> Schema:
         "title": tag_of(cls),
         "description": made["description"],
         "type": "object",
-        "required": ["id", "command", *(name for name in made.get("required", ()) if name != "command")],
+        "required": [*always, *(name for name in made.get("required", ()) if name != "command")],
         "properties": {**envelope, **fields},
     }
     if "task_source" in fields:
@@ -115,7 +120,7 @@ def _open_for_x(schema: Schema) -> Schema:
     return {**schema, "patternProperties": {"^x_": {}}, "additionalProperties": False}
 
 
-def _when(field: str, word: str, then: Schema) -> Schema:
+def when(field: str, word: str, then: Schema) -> Schema:
     return {"if": {"required": [field], "properties": {field: {"const": word}}}, "then": then}
 
 
@@ -135,11 +140,11 @@ def kinds() -> dict[str, type[Data]]:
 
 def output_schema() -> Schema:
     """Return the schema of every result document, and of errors."""
-    root, defs = _output()
+    root, defs = output_parts()
     return {**root, "$defs": needed(root, defs)}
 
 
-def _output() -> tuple[Schema, dict[str, Schema]]:
+def output_parts() -> tuple[Schema, dict[str, Schema]]:
     found = kinds()
     defs = components((*found.values(), ErrorReport), {}, null=False)
     for (struct, field), words in OUTPUT_WORDS.items():
@@ -150,13 +155,13 @@ def _output() -> tuple[Schema, dict[str, Schema]]:
     defs["A2AErrorInfo"]["properties"]["data"] = {"type": ["object", "array", "string", "number", "boolean"]}
     for kind, cls in found.items():
         defs[cls.__name__]["title"] = kind
-    cases = [_when("kind", "error", {"properties": {"ok": {"const": False}, "data": {"$ref": REF + "ErrorReport"}}})]
+    cases = [when("kind", "error", {"properties": {"ok": {"const": False}, "data": {"$ref": REF + "ErrorReport"}}})]
     cases += [
-        _when("kind", kind, {"properties": {"ok": {"const": True}, "data": {"$ref": REF + cls.__name__}}})
+        when("kind", kind, {"properties": {"ok": {"const": True}, "data": {"$ref": REF + cls.__name__}}})
         for kind, cls in found.items()
     ]
     root = {
-        **_root(
+        **root_of(
             SCHEMA_VERSION,
             None,
             "Result documents, of --json, --ndjson and in answer frames",
@@ -200,7 +205,7 @@ def _is_error(value: Any) -> bool:
 
 def response_schema(version: str, prefix: str, where: str) -> Schema:
     """Return the schema of the answer frames of a door's contract: result documents or an error, wrapped."""
-    output, defs = _output()
+    output, defs = output_parts()
     defs["Output"] = {
         **{key: child for key, child in output.items() if not key.startswith("$")},
         "required": [*output["required"], "sequence"],
@@ -216,7 +221,7 @@ def response_schema(version: str, prefix: str, where: str) -> Schema:
         "additionalProperties": False,
     }
     root = {
-        **_root(
+        **root_of(
             version,
             "response",
             f"Answer frames {where}",
@@ -237,7 +242,7 @@ def response_schema(version: str, prefix: str, where: str) -> Schema:
         },
         "additionalProperties": False,
         "allOf": [
-            _when(
+            when(
                 "kind",
                 f"{prefix}_command_output",
                 {
@@ -245,7 +250,7 @@ def response_schema(version: str, prefix: str, where: str) -> Schema:
                     "properties": {"ok": {"const": True}, "data": {"$ref": REF + "Output"}, "error": ABSENT},
                 },
             ),
-            _when(
+            when(
                 "kind",
                 f"{prefix}_error",
                 {"required": ["error"], "properties": {"ok": {"const": False}, "data": refused}},
@@ -279,7 +284,7 @@ def config_schema() -> Schema:
         defs[struct] = _merged(defs[struct], rule)
     config = defs.pop("Config")
     root = {
-        **_root(
+        **root_of(
             model.CONFIG_VERSION,
             None,
             "Configuration files (TOML)",

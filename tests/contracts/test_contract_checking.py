@@ -42,9 +42,11 @@ def brought(place: Path, *files: str) -> Path:
 
 
 def test_the_own_contracts() -> None:
-    names = ["missive.config.v1", "missive.output.v1", "missive.stdio.v1/request", "missive.stdio.v1/response"]
+    parts = ["request", "response"]
+    doors = ["missive.stdio.v1/request", "missive.stdio.v1/response"]
+    names = ["missive.config.v1", "missive.http.v1/request", "missive.http.v1/response", "missive.output.v1", *doors]
     assert [contract.name for contract in contracts()] == names
-    assert [contract.part for contract in contracts()] == ["config", "output", "request", "response"]
+    assert [contract.part for contract in contracts()] == ["config", *parts, "output", *parts]
 
 
 def test_a_folder_that_somebody_brings(tmp_path: Path) -> None:

@@ -1,0 +1,80 @@
+"""The ASGI application: which path does what, and how errors are told."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from missive_host.errors import MissiveError, OrchestrationError
+from missive_http import documents
+from missive_http.documents import ROOT, ProblemError, encode, refused
+from missive_http.guard import Buckets
+from missive_http.messages import Messages
+from missive_http.negotiation import JSON, PROBLEM
+from missive_http.receipts import Receipts
+
+if TYPE_CHECKING:
+    from missive_host.protocols import AdapterContext, Intake
+    from missive_http.guard import Guard
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def make_app(context: AdapterContext, guard: Guard, intake: Intake) -> Any:
+    """Return the application of one run of the adapter."""
+    buckets = Buckets(context.options["rate_limit"], context.options["burst"])
+    messages = Messages(context, guard, buckets, intake)
+    receipts = Receipts(context, guard, intake)
+
+    def told(endpoint: Endpoint) -> Endpoint:
+        async def answer(request: Request) -> Response:
+            try:
+                return await endpoint(request)
+            except ProblemError as error:
+                return problem_response(error)
+            except ClientDisconnect:
+                return Response(status_code=499)  # nobody reads it
+            except MissiveError as error:
+                return problem_response(ProblemError(500, error))
+            except Exception as error:
+                context.log.exception("unexpected %s in an answer", type(error).__name__)
+                unexpected = OrchestrationError("something unexpected happened here", help="see the gateway's log")
+                return problem_response(ProblemError(500, unexpected))
+
+        return answer
+
+    async def healthz(request: Request) -> Response:  # noqa: ARG001 - as all endpoints
+        return Response(encode({"ok": True, "status": "ok", "component": "http_adapter"}), media_type=JSON)
+
+    return Starlette(
+        routes=[
+            Route(f"{ROOT}/v1/messages", told(messages.post), methods=["POST"]),
+            Route(documents.RECEIPTS + "/{receipt_id}", told(receipts.get), methods=["GET"]),
+            Route(f"{ROOT}/healthz", told(healthz), methods=["GET"]),
+        ],
+        exception_handlers={HTTPException: _http_exception},  # of the router: 404 and 405
+    )
+
+
+def problem_response(error: ProblemError) -> Response:
+    return Response(encode(error.document()), error.status, error.headers, PROBLEM)
+
+
+async def _http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        allowed = headers.get("Allow", "")
+        found = refused(405, f"{request.method[:16]} is not possible here", help=f"use {allowed}")
+    else:
+        found = refused(
+            error.status_code, f"there is nothing at {request.url.path[:128]}", help=f"see {ROOT}/v1/openapi.json"
+        )
+    found.headers |= headers
+    return problem_response(found)

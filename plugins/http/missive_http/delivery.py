@@ -1,0 +1,100 @@
+"""Those who take the answers of a request: one that waits for all of it, one that hands it on as it comes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from missive_host.protocols import Reject, Retry
+from missive_http import documents
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from missive_host.envelopes import Envelope
+    from missive_host.outputs import Output
+    from missive_host.protocols import Outcome
+    from missive_http.documents import Json
+
+
+class Answer:
+    """A `missive_host.protocols.Viewer` that keeps the results until it is settled."""
+
+    def __init__(self) -> None:
+        self.outputs: list[Json] = []
+        self.outcome: Outcome | None = None
+        self._settled = anyio.Event()
+        self._left = False
+
+    async def send(self, output: Output) -> None:
+        if not self._left:
+            self.outputs.append(output.document(sequence=True))
+
+    async def settle(self, outcome: Outcome) -> None:
+        self.outcome = outcome
+        self._settled.set()
+
+    async def wait(self, seconds: float) -> Outcome | None:
+        """Return what became of it; None if that is not known in time: then nothing is kept any more."""
+        with anyio.move_on_after(seconds):
+            await self._settled.wait()
+        if self.outcome is None or isinstance(self.outcome, Retry):
+            self.leave()
+            return None
+        return self.outcome
+
+    def leave(self) -> None:
+        """Nobody waits any more: the host has the results."""
+        self._left = True
+        self.outputs = []
+
+
+class HttpDelivery(Answer):
+    """A `missive_host.protocols.Delivery`. It is delivered when it has ended: the answer lies under its receipt."""
+
+    def __init__(self, envelope: Envelope, on_settled: Callable[[], Awaitable[None]] | None = None) -> None:
+        super().__init__()
+        self.envelope = envelope
+        self._on_settled = on_settled
+
+    async def settle(self, outcome: Outcome) -> None:
+        await super().settle(outcome)
+        if self._on_settled is not None and not isinstance(outcome, Retry):
+            await self._on_settled()
+
+
+def ended(frame_id: str, receipt_id: str, outcome: Outcome, outputs: list[Json] | None, **line: Any) -> Json:
+    """Return the document of a request that has ended: ``http_result`` or ``http_error``."""
+    if isinstance(outcome, Reject):
+        status = documents.STATUS_OF.get(outcome.error.exit_code, 500)
+        return documents.problem(
+            status, outcome.error, frame_id=frame_id, receipt_id=receipt_id, outputs=outputs, **line
+        )
+    return documents.result(frame_id, receipt_id, outputs, **line)
+
+
+class Stream:
+    """A `missive_host.protocols.Viewer` that writes each result as it comes, and the end.
+
+    `write` gets a document and the number of results up to it, which is where one can go on from. It may wait: that
+    holds up this viewer, and nobody else.
+    """
+
+    def __init__(
+        self, frame_id: str, receipt_id: str, write: Callable[[Json, int], Awaitable[None]], *, after: int = 0
+    ) -> None:
+        self._id = frame_id
+        self._receipt = receipt_id
+        self._write = write
+        self._position = after
+
+    async def send(self, output: Output) -> None:
+        sequence = self._position
+        self._position += 1
+        data = output.document(sequence=True)
+        await self._write(documents.output(self._id, self._receipt, sequence, data), self._position)
+
+    async def settle(self, outcome: Outcome) -> None:
+        if not isinstance(outcome, Retry):
+            await self._write(ended(self._id, self._receipt, outcome, None), self._position)

@@ -439,5 +439,6 @@ ELSEWHERE: Mapping[str, str] = {
     "allreduce": _COLLECTIVES,
     "route": "missive_host.cli.routes",
     "group": "missive_host.cli.human_groups",
+    "session": "missive_host.cli.human_sessions",
 }
 """The first word of a kind to the module whose ``RENDERERS`` show it; imported when it is needed."""

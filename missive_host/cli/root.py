@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "task": ("missive_host.cli.task:task", "Look at tasks, wait for them, cancel them; save their artifacts."),
     "route": ("missive_host.cli.routes:route", "See how messages to a group find their agent."),
     "context": ("missive_host.cli.context:context", "Keep conversations with agents apart."),
+    "session": ("missive_host.cli.session:session", "See who talks with which agent through the gateway; begin anew."),
     "group": ("missive_host.cli.group:group", "Name groups of agents, to send to one of them or to all."),
     "bcast": ("missive_host.cli.collective:bcast", "Send one message to all members of a group."),
     "scatter": ("missive_host.cli.collective:scatter", "Send each member of a group a part of its own."),

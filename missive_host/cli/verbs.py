@@ -82,11 +82,11 @@ class Choices(ParamType):
 
 
 class Known(ParamType):
-    """Completes names that are in the store: agents, contexts or groups."""
+    """Completes names that are in the store: agents, contexts, groups or sessions."""
 
     name = "text"
 
-    def __init__(self, what: Literal["agent", "context", "group"]) -> None:
+    def __init__(self, what: Literal["agent", "context", "group", "session"]) -> None:
         self.what = what
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:  # noqa: ARG002
@@ -268,6 +268,8 @@ class _Shape(msgspec.Struct, frozen=True, kw_only=True):
             return Known("context")
         if self.name == "group":
             return Known("group")
+        if self.name == "session":
+            return Known("session")
         return click.STRING
 
     def value(self, raw: Any) -> Any:

@@ -209,6 +209,15 @@ from missive_host.commands.registry import (
 from missive_host.commands.registry import (
     Registering as Registering,
 )
+from missive_host.commands.sessions import (
+    SessionList as SessionList,
+)
+from missive_host.commands.sessions import (
+    SessionReset as SessionReset,
+)
+from missive_host.commands.sessions import (
+    SessionShow as SessionShow,
+)
 
 DOOR_COMMANDS: tuple[type[Command], ...] = (
     Send,
@@ -256,5 +265,8 @@ OPERATOR_COMMANDS: tuple[type[Command], ...] = (
     GroupRename,
     GroupDelete,
     GroupCapabilities,
+    SessionList,
+    SessionShow,
+    SessionReset,
 )
 """What only the command line accepts."""

@@ -94,7 +94,8 @@ class Agents:
         self._replace(self._writable(agent.alias), agent)
 
     def remove(self, alias: str, *, purge: bool = False) -> None:
-        """Forget an agent and its card; with `purge` also its tasks, artifacts, messages and remote contextIds.
+        """Forget an agent and its card; with `purge` also its tasks, artifacts, messages, sessions and remote
+        contextIds.
 
         With `purge` it leaves its groups and the operations that it took part in; without, an agent that is in a
         group is kept. Contexts and the event journal stay. Raises `ValidationError` if the agent is unknown, comes
@@ -109,9 +110,10 @@ class Agents:
             self._execute("DELETE FROM messages WHERE agent_alias = ?", (alias,))
             self._execute("DELETE FROM remote_contexts WHERE agent_alias = ?", (alias,))
             self._execute("DELETE FROM operation_members WHERE agent_alias = ?", (alias,))
+            self._execute("DELETE FROM sessions WHERE target = 'agent:' || ?", (alias,))
 
     def rename(self, alias: str, new_alias: str, *, at: str) -> None:
-        """Give an agent another alias; its card, contexts, tasks, artifacts, messages and groups go with it.
+        """Give an agent another alias; its card, contexts, tasks, artifacts, messages, sessions and groups go with it.
 
         The event journal keeps the alias of its time. Raises `ValidationError` if the agent is unknown or comes
         from the config, or if the new alias is taken by an agent or still holds what a removed agent left.
@@ -133,6 +135,8 @@ class Agents:
             "UPDATE tasks SET agent_alias = ? WHERE agent_alias = ?",
             "UPDATE messages SET agent_alias = ? WHERE agent_alias = ?",
             "UPDATE operation_members SET agent_alias = ? WHERE agent_alias = ?",
+            # What a removed agent of the new alias has left gives way.
+            "UPDATE OR REPLACE sessions SET target = 'agent:' || ? WHERE target = 'agent:' || ?",
         ):
             self._execute(statement, (new_alias, alias))
 

@@ -73,7 +73,7 @@ class Groups:
         return tuple(_group(row) for row in self._execute(f"{_SELECT} ORDER BY name"))
 
     def rename(self, name: str, new: str, at: str) -> None:
-        """Give a group another name; its members, operations and what its routing remembers go with it.
+        """Give a group another name; its members, operations, sessions and what its routing remembers go with it.
 
         Raises `ValidationError` if it is unknown or comes from the config, or if the new name is taken.
         """
@@ -82,14 +82,18 @@ class Groups:
             raise ValidationError(f"a group '{new}' exists already", help="choose another name, or delete that one")
         self._execute("UPDATE groups SET name = ?, updated_at = ? WHERE name = ?", (new, at, name))
         self._execute("UPDATE operations SET group_name = ? WHERE group_name = ?", (new, name))
+        self._execute(
+            "UPDATE OR REPLACE sessions SET target = 'group:' || ? WHERE target = 'group:' || ?", (new, name)
+        )  # what a group of that name has left, which went from the config, gives way
 
     def delete(self, name: str) -> None:
-        """Forget a group, its members and what its routing remembers. Its operations and the journal stay.
+        """Forget a group, its members, sessions and what its routing remembers. Its operations and the journal stay.
 
         Raises `ValidationError` if it is unknown or comes from the config.
         """
         self._writable(name)
         self._execute("DELETE FROM groups WHERE name = ?", (name,))
+        self._execute("DELETE FROM sessions WHERE target = 'group:' || ?", (name,))
 
     # --- members
 

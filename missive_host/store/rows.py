@@ -322,3 +322,35 @@ class WorkOutputRow(msgspec.Struct, frozen=True, kw_only=True):
     sequence: int
     data: Any
     created_at: str
+
+
+class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A conversation of somebody with an agent or a group."""
+
+    session_id: str
+    adapter: str
+    """The name of the door that it came through."""
+    source_id: str
+    target: str
+    """``agent:ALIAS`` or ``group:NAME``."""
+    resume_name: str = "default"
+    context_id: str | None = None
+    """The local context that it goes on in; None: the next message begins one."""
+    display_name: str | None = None
+    """What the door calls the source, for people."""
+    created_at: str
+    last_active_at: str
+    """When its last message came."""
+    last_reset_at: str | None = None
+    reset_reasons: tuple[str, ...] = ()
+    """Why it was reset last: ``idle``, ``daily``, ``closed`` or ``operator``."""
+
+    @property
+    def agent(self) -> str | None:
+        """The agent that it is with; None if it is with a group."""
+        return self.target.removeprefix("agent:") if self.target.startswith("agent:") else None
+
+    @property
+    def group(self) -> str | None:
+        """The group that it is with; None if it is with one agent."""
+        return self.target.removeprefix("group:") if self.target.startswith("group:") else None

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from missive_host.store.groups import Groups
     from missive_host.store.operations import Operations
     from missive_host.store.routing import Breakers, Routing
+    from missive_host.store.sessions import Sessions
     from missive_host.store.work import Work
 
 
@@ -27,7 +28,7 @@ class Tables:
     """
 
     __slots__ = (
-        "_breakers", "_connection", "_groups", "_operations", "_routing", "_work",
+        "_breakers", "_connection", "_groups", "_operations", "_routing", "_sessions", "_work",
         "agents", "artifacts", "contexts", "events", "messages", "tasks",
     )  # fmt: skip
 
@@ -37,6 +38,7 @@ class Tables:
         self._routing: Routing | None = None
         self._breakers: Breakers | None = None
         self._operations: Operations | None = None
+        self._sessions: Sessions | None = None
         self._work: Work | None = None
         self.agents = Agents(connection)
         self.contexts = Contexts(connection)
@@ -76,6 +78,14 @@ class Tables:
 
             self._operations = Operations(self._connection)
         return self._operations
+
+    @property
+    def sessions(self) -> Sessions:
+        if self._sessions is None:
+            from missive_host.store.sessions import Sessions
+
+            self._sessions = Sessions(self._connection)
+        return self._sessions
 
     @property
     def work(self) -> Work:

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 Talking = Send | Stream | Bcast | Scatter | Allreduce
 """The commands that say something in a context."""
+NAME_LENGTH = 256
+"""Characters of a display name that are kept: it comes from outside."""
 
 
 def rules_for(config: Config, adapter: str) -> Sessions:
@@ -131,7 +133,7 @@ def resolve(tables: Tables, envelope: Envelope, adapter: str, rules: Sessions, a
     context_id = session.context_id or _begin(tables, session)
     # A clock that was ahead for a while must not keep the session from ever being idle again.
     active = max(at, min(session.last_active_at, now()))
-    name = envelope.source.display_name or session.display_name
+    name = (envelope.source.display_name or session.display_name or "")[:NAME_LENGTH] or None
     tables.sessions.put(replace(session, context_id=context_id, display_name=name, last_active_at=active))
     return context_id
 

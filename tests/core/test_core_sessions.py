@@ -318,6 +318,14 @@ def test_a_session_keeps_its_context(store: Store) -> None:
     }  # fmt: skip
 
 
+def test_the_name_for_people_is_the_last_one_that_was_given(store: Store) -> None:
+    names = []
+    for name in ("Alice", None, "", "A" * 1_000_000):
+        resolved(store, display_name=name)
+        names.append(only(store).display_name)
+    assert names == ["Alice", "Alice", "Alice", "A" * 256]
+
+
 def test_each_of_its_four_parts_makes_another_session(store: Store) -> None:
     contexts = {
         resolved(store),

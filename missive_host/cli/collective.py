@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _EXIT = """
 
 The exit code says how it ended: 0 succeeded, {}"""
-_CONTEXT: Options = {"context": Field("--context")}
+CONTEXT: Options = {"context": Field("--context")}
 
 
 class _Bcast(Verb):
@@ -126,7 +126,7 @@ def _command_line(values: tuple[str, ...]) -> list[str]:
     return words
 
 
-_REDUCING: Options = {
+REDUCING: Options = {
     "settings": "--setting",
     "reducer_command": Field(
         "--command",
@@ -197,7 +197,7 @@ barrier = _Barrier(
 gather = verb(
     "gather",
     c.Gather,
-    options={**_CONTEXT, "output_dir": Field(("-o", "--output-dir"), metavar="DIR", type=click.Path())},
+    options={**CONTEXT, "output_dir": Field(("-o", "--output-dir"), metavar="DIR", type=click.Path())},
     examples=(
         "missive gather reviewers --context ctx-1",
         "missive gather reviewers --context ctx-1 --refresh --json",
@@ -208,7 +208,7 @@ gather = verb(
 reduce = verb(
     "reduce",
     c.Reduce,
-    options={**_CONTEXT, **_REDUCING},
+    options={**CONTEXT, **REDUCING},
     examples=(
         "missive reduce reviewers --context ctx-1",
         "missive reduce reviewers --context ctx-1 --strategy vote --setting quorum=2",

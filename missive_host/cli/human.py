@@ -440,5 +440,6 @@ ELSEWHERE: Mapping[str, str] = {
     "route": "missive_host.cli.routes",
     "group": "missive_host.cli.human_groups",
     "session": "missive_host.cli.human_sessions",
+    "job": "missive_host.cli.human_jobs",
 }
 """The first word of a kind to the module whose ``RENDERERS`` show it; imported when it is needed."""

@@ -81,10 +81,12 @@ class _Json:
         import msgspec
 
         self.count += 1
-        if output.kind == "stream_event":
-            self._events.append(output.data)
-            return
         data: Any = output.data
+        if output.kind == "stream_event":
+            self._events.append(data)
+            return
+        if output.kind == "job_start" and data.attached:
+            return  # the one document is that of the job's command
         if output.kind == "stream_result" and self._events and not data.events:
             output = msgspec.structs.replace(output, data=msgspec.structs.replace(data, events=tuple(self._events)))
             self._events = []

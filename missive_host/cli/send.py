@@ -60,7 +60,7 @@ def content_options(**more: Any) -> dict[str, Any]:
     }
 
 
-class _Message(Verb):
+class MessageVerb(Verb):
     """With ``--group`` there is no agent to name: the first argument is the message then."""
 
     def build(self, app: App, values: dict[str, Any]) -> CommandStruct:
@@ -69,16 +69,16 @@ class _Message(Verb):
         return super().build(app, values)
 
 
-_PARTS = """
+PARTS = """
 
 The parts are sent in this order: MESSAGE, --stdin, --file, --file-bytes, --json-part, --part."""
 
-send = _Message(
+send = MessageVerb(
     "send",
     c.Send,
     arguments=("agent", "message"),
     options=content_options(return_immediately="--async"),
-    help_text=(c.Send.__doc__ or "") + _PARTS,
+    help_text=(c.Send.__doc__ or "") + PARTS,
     examples=(
         'missive send echo "Hello"',
         'git diff | missive send reviewer "Is this safe?" --stdin',
@@ -90,12 +90,12 @@ send = _Message(
     ),
 )
 
-stream = _Message(
+stream = MessageVerb(
     "stream",
     c.Stream,
     arguments=("agent", "message"),
     options=content_options(),
-    help_text=(c.Stream.__doc__ or "") + _PARTS,
+    help_text=(c.Stream.__doc__ or "") + PARTS,
     examples=(
         'missive stream writer "A long story"',
         'missive stream writer "A long story" --ndjson',

@@ -101,6 +101,69 @@ from missive_host.commands.collective import (
 from missive_host.commands.collective import (
     Scatter as Scatter,
 )
+from missive_host.commands.jobs import (
+    JobCancel as JobCancel,
+)
+from missive_host.commands.jobs import (
+    JobCommand as JobCommand,
+)
+from missive_host.commands.jobs import (
+    JobKind as JobKind,
+)
+from missive_host.commands.jobs import (
+    JobList as JobList,
+)
+from missive_host.commands.jobs import (
+    JobLogs as JobLogs,
+)
+from missive_host.commands.jobs import (
+    JobOptions as JobOptions,
+)
+from missive_host.commands.jobs import (
+    JobScheduleDelete as JobScheduleDelete,
+)
+from missive_host.commands.jobs import (
+    JobScheduleList as JobScheduleList,
+)
+from missive_host.commands.jobs import (
+    JobSchedulePause as JobSchedulePause,
+)
+from missive_host.commands.jobs import (
+    JobScheduleResume as JobScheduleResume,
+)
+from missive_host.commands.jobs import (
+    JobScheduleShow as JobScheduleShow,
+)
+from missive_host.commands.jobs import (
+    JobShow as JobShow,
+)
+from missive_host.commands.jobs import (
+    JobStart as JobStart,
+)
+from missive_host.commands.jobs import (
+    JobStartAllreduce as JobStartAllreduce,
+)
+from missive_host.commands.jobs import (
+    JobStartBcast as JobStartBcast,
+)
+from missive_host.commands.jobs import (
+    JobStartReduce as JobStartReduce,
+)
+from missive_host.commands.jobs import (
+    JobStartSend as JobStartSend,
+)
+from missive_host.commands.jobs import (
+    JobStartStream as JobStartStream,
+)
+from missive_host.commands.jobs import (
+    JobStartWait as JobStartWait,
+)
+from missive_host.commands.jobs import (
+    JobState as JobState,
+)
+from missive_host.commands.jobs import (
+    command_of as command_of,
+)
 from missive_host.commands.messages import (
     Message as Message,
 )
@@ -241,6 +304,21 @@ DOOR_COMMANDS: tuple[type[Command], ...] = (
     Reduce,
     Scatter,
     Allreduce,
+    JobStartSend,
+    JobStartStream,
+    JobStartWait,
+    JobStartReduce,
+    JobStartAllreduce,
+    JobStartBcast,
+    JobList,
+    JobShow,
+    JobLogs,
+    JobCancel,
+    JobScheduleList,
+    JobScheduleShow,
+    JobSchedulePause,
+    JobScheduleResume,
+    JobScheduleDelete,
 )
 """What every door accepts."""
 

@@ -76,11 +76,12 @@ class Core:
         self.files = files
         self.work: WorkContext | None = None
         """The work that this core runs a command for; None: whoever gave the command waits for it."""
-        self.on_new_work: Callable[[], None] | None = None
-        """Called when a command has put work into the store for the gateway to do."""
         self._open_plugins = plugins
         self.on_bytes: Callable[[int, int], None] | None = None
         """Told of progress in writing files: bytes done, bytes in all."""
+        self.on_new_work: Callable[[], None] | None = None
+        """Called, in any thread, when a job or a schedule was put into the store, or changed: whoever runs jobs should
+        look. It must not raise."""
         self.redactor = Redactor(options.secrets)
         self._opened = _Opened()
 
@@ -173,6 +174,11 @@ class Core:
             await self._run(handler, command, emit)
         finally:
             self._opened.running -= 1
+
+    def new_work(self) -> None:
+        """Say that there is something new for whoever runs jobs."""
+        if self.on_new_work is not None:
+            self.on_new_work()
 
     async def commit(self, write: Callable[[Tables], T]) -> T:
         """Write to the store; a command that runs alone has nobody to share the commit with, or to hold up."""

@@ -354,3 +354,26 @@ class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
     def group(self) -> str | None:
         """The group that it is with; None if it is with one agent."""
         return self.target.removeprefix("group:") if self.target.startswith("group:") else None
+
+
+class ScheduleRow(msgspec.Struct, frozen=True, kw_only=True):
+    """By which times jobs are started."""
+
+    schedule_id: str
+    kind: str
+    """``every`` or ``cron``."""
+    expression: str
+    """A duration, or a cron expression."""
+    time_zone: str | None = None
+    """Of a cron expression; None: UTC."""
+    request: Json
+    """What each job is to do, as in `WorkRow`."""
+    command: str
+    """The command's tag."""
+    enabled: bool = True
+    next_run_at: str | None = None
+    """None: there is no next time."""
+    last_run_at: str | None = None
+    last_work_id: str | None = None
+    created_at: str
+    updated_at: str

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from missive_host.store.groups import Groups
     from missive_host.store.operations import Operations
     from missive_host.store.routing import Breakers, Routing
+    from missive_host.store.schedules import Schedules
     from missive_host.store.sessions import Sessions
     from missive_host.store.work import Work
 
@@ -28,7 +29,7 @@ class Tables:
     """
 
     __slots__ = (
-        "_breakers", "_connection", "_groups", "_operations", "_routing", "_sessions", "_work",
+        "_breakers", "_connection", "_groups", "_operations", "_routing", "_schedules", "_sessions", "_work",
         "agents", "artifacts", "contexts", "events", "messages", "tasks",
     )  # fmt: skip
 
@@ -40,6 +41,7 @@ class Tables:
         self._operations: Operations | None = None
         self._sessions: Sessions | None = None
         self._work: Work | None = None
+        self._schedules: Schedules | None = None
         self.agents = Agents(connection)
         self.contexts = Contexts(connection)
         self.tasks = Tasks(connection)
@@ -94,3 +96,11 @@ class Tables:
 
             self._work = Work(self._connection)
         return self._work
+
+    @property
+    def schedules(self) -> Schedules:
+        if self._schedules is None:
+            from missive_host.store.schedules import Schedules
+
+            self._schedules = Schedules(self._connection)
+        return self._schedules

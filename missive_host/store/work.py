@@ -6,7 +6,8 @@
              behind another     │  ▲
              in its lane        └──┘ retry_later, release, reclaim
 
-Every change of work that runs names its ``attempts``: it is refused if somebody else has taken the work up meanwhile.
+Who ends work or gives it back names the ``owner`` and the ``attempts`` under which it was taken: that is refused if
+somebody else has taken the work up meanwhile. What is to be cancelled is never given back: it ends ``cancelled``.
 """
 
 from __future__ import annotations
@@ -40,11 +41,11 @@ _CLAIM = """
 """
 _FINISH = """
     UPDATE work SET state = ?, error_json = ?, finished_at = ?, updated_at = ?, owner = NULL
-    WHERE work_id = ? AND attempts = ? AND state = 'running'
+    WHERE work_id = ? AND owner = ? AND attempts = ? AND state = 'running'
 """
 _GIVE_BACK = """
     UPDATE work SET state = 'ready', run_at = ?, attempts = ?, error_json = ?, owner = NULL, updated_at = ?
-    WHERE work_id = ? AND attempts = ? AND state = 'running'
+    WHERE work_id = ? AND owner = ? AND attempts = ? AND state = 'running'
 """
 _CANCEL = "UPDATE work SET state = 'cancelled', error_json = ?, finished_at = ?, updated_at = ? WHERE ordinal = ?"
 _DELIVERED = "UPDATE work SET delivered_at = ? WHERE work_id = ? AND finished_at IS NOT NULL"
@@ -60,10 +61,14 @@ _PRUNE = """
     WHERE ordinal IN (SELECT ordinal FROM work WHERE finished_at < ? AND state <> 'dead' LIMIT ?)
 """
 _PROMOTE = """
-    UPDATE work SET state = 'ready' WHERE state = 'queued' AND ordinal = (
-        SELECT MIN(ordinal) FROM work WHERE lane = ? AND state IN ('queued', 'ready', 'running')
-    )
+    UPDATE work SET state = 'ready'
+    WHERE ordinal = (SELECT MIN(ordinal) FROM work WHERE lane = :lane AND state IN ('queued', 'ready', 'running'))
+        AND state = 'queued'
+        AND NOT EXISTS (SELECT 1 FROM work WHERE lane = :lane AND state IN ('ready', 'running'))
 """
+
+JOB_CRASHES = 10
+"""How often a job is begun, at the least, if it is the process that runs it that ends: that is not the job's fault."""
 
 
 def request_digest(request: Json) -> str:
@@ -187,7 +192,7 @@ class Work:
         """End running work as ``done``, ``failed``, ``cancelled`` or ``dead``. Return False if it is no longer ours."""
         changed = self._execute(
             _FINISH,
-            (state, None if error is None else to_json(error), at, at, work.work_id, work.attempts),
+            (state, None if error is None else to_json(error), at, at, work.work_id, work.owner, work.attempts),
         ).rowcount
         if changed:
             self._promote(work.lane)
@@ -198,26 +203,30 @@ class Work:
     ) -> bool:
         """Give running work back, to be tried again from `run_at` on. Not `counted`: as if it had not been tried.
 
-        If it has been tried often enough it is ``dead`` instead. Return False if it is not ours any more.
+        If it has been tried often enough it is ``dead`` instead, and ``cancelled`` if somebody has asked for that.
+        Return False if it is not ours any more.
         """
+        if self._is_to_be_cancelled(work):
+            return self.finish(work, "cancelled", at=at, error=error)
         attempts = work.attempts if counted else work.attempts - 1
         if attempts >= work.max_attempts:
             return self.finish(work, "dead", at=at, error=error)
-        return bool(
-            self._execute(
-                _GIVE_BACK,
-                (
-                    run_at, attempts, None if error is None else to_json(error), at, work.work_id, work.attempts,
-                ),
-            ).rowcount
-        )  # fmt: skip
+        return self._give_back(work, run_at, attempts, at=at, error=error)
+
+    def _give_back(self, work: WorkRow, run_at: str, attempts: int, *, at: str, error: Json | None) -> bool:
+        error_json = None if error is None else to_json(error)
+        values = (run_at, attempts, error_json, at, work.work_id, work.owner, work.attempts)
+        return bool(self._execute(_GIVE_BACK, values).rowcount)
+
+    def _is_to_be_cancelled(self, work: WorkRow) -> bool:
+        query = "SELECT cancel FROM work WHERE work_id = ? AND state = 'running'"
+        row = self._execute(query, (work.work_id,)).fetchone()
+        return bool(row and row[0])
 
     def set_delivered(self, work_ids: Iterable[str], *, at: str) -> None:
         """Write down that the answers have been delivered."""
         for work_id in work_ids:
-            self._execute(
-                "UPDATE work SET delivered_at = ? WHERE work_id = ? AND finished_at IS NOT NULL", (at, work_id)
-            )
+            self._execute(_DELIVERED, (at, work_id))
 
     def cancel(self, work_id: str, *, at: str, error: Json | None = None) -> str:
         """Cancel work. Return ``cancelled``, ``running`` (its owner finds it in `to_cancel`) or the state it ended in.
@@ -245,7 +254,7 @@ class Work:
 
     def _promote(self, lane: str | None) -> None:
         if lane is not None:
-            self._execute(_PROMOTE, (lane,))
+            self._execute(_PROMOTE, {"lane": lane})
 
     # --- owners
 
@@ -261,6 +270,10 @@ class Work:
         """Return the processes that have a lease, run out or not."""
         return tuple(row[0] for row in self._execute("SELECT owner FROM workers"))
 
+    def leases(self, *, at: str) -> dict[str, str]:
+        """Return the processes that live and run work, each with the time until which that is believed."""
+        return dict(self._execute("SELECT owner, until FROM workers WHERE until >= ?", (at,)).fetchall())
+
     def leave(self, owner: str) -> None:
         """Say that a process has given all its work back."""
         self._execute("DELETE FROM workers WHERE owner = ?", (owner,))
@@ -274,7 +287,10 @@ class Work:
         rows = self._execute(where.sql(_SELECT, "ORDER BY ordinal")).fetchall()
         found = []
         for work in map(_work, rows):
-            self.retry_later(work, at, at=at, error=error)
+            if work.kind == "job" and work.attempts < JOB_CRASHES and not work.cancel:
+                self._give_back(work, at, work.attempts, at=at, error=error)
+            else:
+                self.retry_later(work, at, at=at, error=error)
             found.append(self.get(work.work_id) or work)
         return tuple(found)
 
@@ -293,11 +309,17 @@ class Work:
         agent: str | None = None,
         context: str | None = None,
         lane: str | None = None,
+        tried: bool | None = None,
         limit: int | None = None,
     ) -> tuple[WorkRow, ...]:
-        """Return work in the order in which it came; with `limit` the newest of it."""
+        """Return work in the order in which it came; with `limit` the newest of it.
+
+        `tried` says whether it has been begun at least once.
+        """
         where = Where().given("kind = ?", kind).given("adapter = ?", adapter).given("command = ?", command)
         where.given("agent_alias = ?", agent).given("context_id = ?", context).given("lane = ?", lane)
+        if tried is not None:
+            where.add("attempts > 0" if tried else "attempts = 0")
         if states:
             where.add(f"state IN ({', '.join('?' * len(states))})", *states)
         rows = self._execute(

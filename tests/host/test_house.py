@@ -43,6 +43,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "outputs_collectives": {"errors", "outputs"},
     "outputs_gateway": {"outputs"},
     "outputs_groups": {"outputs"},
+    "outputs_jobs": {"errors", "outputs"},
     "outputs_routes": {"errors", "outputs"},
     "outputs_sessions": {"outputs"},
     "envelopes": {"commands", "errors", "outputs"},

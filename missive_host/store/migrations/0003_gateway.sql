@@ -98,9 +98,10 @@ CREATE TABLE push_receipts (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX push_receipts_by_time ON push_receipts (received_at);
 
+-- When jobs are started again and again. A job that is to run once, later, is a row of `work` with its `run_at`.
 CREATE TABLE schedules (
     schedule_id  TEXT NOT NULL PRIMARY KEY,
-    kind         TEXT NOT NULL CHECK (kind IN ('at', 'every', 'cron')),
+    kind         TEXT NOT NULL CHECK (kind IN ('every', 'cron')),
     expression   TEXT NOT NULL,
     time_zone    TEXT,
     request_json TEXT NOT NULL,     -- as in `work`

@@ -20,6 +20,7 @@ from missive_host.outputs import Output
 
 STDIO = "missive.stdio.v1"
 HTTP = "missive.http.v1"
+FILE_DROP = "missive.file_drop.v1"
 
 MAX_SAFE_INTEGER = 2**53 - 1
 MAX_DEPTH = 200
@@ -355,6 +356,19 @@ class ResponseFrame(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     sequence: int
     data: Any = UNSET
+    error: ErrorReport | UnsetType = UNSET
+
+
+class ResultFile(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to a file of ``missive.file_drop.v1``."""
+
+    schema_version: str
+    id: str | UnsetType = UNSET
+    ok: bool
+    kind: str
+    input_file: str
+    archived_file: str | UnsetType = UNSET
+    outputs: tuple[ResponseFrame, ...] | UnsetType = UNSET
     error: ErrorReport | UnsetType = UNSET
 
 

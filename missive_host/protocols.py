@@ -178,6 +178,15 @@ class Listener(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Summary:
+    """What an adapter did, as a result document. ``kind`` is one that `missive.output.v1` has."""
+
+    kind: str
+    data: Mapping[str, Any]
+    """Without ``profile``, which the host adds."""
+
+
+@dataclass(frozen=True, slots=True)
 class AdapterContext:
     """All that an adapter gets from the host."""
 
@@ -192,6 +201,10 @@ class AdapterContext:
     """The gateway's HTTP listener; None when the adapter runs by itself."""
     authenticate: Callable[[str], Principal | None] | None = None
     """Tells whose token this is, in constant time; None in the gateway's place when the adapter runs by itself."""
+    durable: bool = False
+    """True in the gateway: what the intake has accepted survives a crash, and idempotency keys are known."""
+    progress: Callable[[str], None] | None = None
+    """Shows one line to the person who runs the adapter by itself; None in the gateway, where there is the log."""
 
 
 @runtime_checkable
@@ -217,6 +230,15 @@ class Restoring(Adapter, Protocol):
 
         Answering twice must do no harm: the host may have died after the answer was delivered and before it knew.
         """
+        ...
+
+
+@runtime_checkable
+class Summarizing(Adapter, Protocol):
+    """An adapter that says at its end what it did."""
+
+    def summary(self) -> Summary:
+        """Called when it runs by itself, after every delivery is settled, also when a signal ended it."""
         ...
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from missive_host.protocols import Adapter, AdapterContext
+from missive_host.protocols import Adapter, AdapterContext, Summarizing, Summary
 
 if TYPE_CHECKING:
     from anyio import CancelScope
@@ -26,11 +26,15 @@ async def run_adapter(
     name: str,
     factory: Callable[[AdapterContext], Adapter],
     options: Mapping[str, Any],
+    *,
+    progress: Callable[[str], None] | None = None,
+    on_summary: Callable[[Summary], None] | None = None,
 ) -> int:
     """Run an adapter until its input ends or a signal comes, close `core`, and return the exit status.
 
     The first SIGINT or SIGTERM stops the reading and lets what runs finish for `DRAIN_SECONDS`, a second one
-    cuts it off; either way each delivery is settled. Raises what the adapter raises.
+    cuts it off; either way each delivery is settled. Raises what the adapter raises. `progress` is handed to the
+    adapter; `on_summary` gets what it says at the end, if it says something.
     """
     import anyio
 
@@ -40,7 +44,13 @@ async def run_adapter(
     data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     core.store  # noqa: B018 - a store that cannot be opened should be told before the first frame
     adapter = factory(
-        AdapterContext(name=name, options=options, log=logging.getLogger(f"missive.{name}"), data_dir=data_dir)
+        AdapterContext(
+            name=name,
+            options=options,
+            log=logging.getLogger(f"missive.{name}"),
+            data_dir=data_dir,
+            progress=progress,
+        )
     )
     signals = _Signals()
     status: int | None = None
@@ -53,6 +63,8 @@ async def run_adapter(
                     status = await adapter.run(intake)
                     intake.cancel()  # what is left has nobody to answer to: the door is closed
             group.cancel_scope.cancel()
+        if on_summary is not None and isinstance(adapter, Summarizing):
+            on_summary(adapter.summary())
     finally:
         await core.aclose()
     if signals.received and intake.unfinished:

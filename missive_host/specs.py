@@ -32,6 +32,8 @@ class Option:
     secret: bool = False
     minimum: int | None = None
     maximum: int | None = None
+    flag: str | None = None
+    """Its flag, if that is not ``--name``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,8 @@ class AdapterSpec:
     extra: str | None = None
     """The extra to install, named when its import fails."""
     status: Status = "beta"
+    file_root_option: str | None = None
+    """The option with the folder below which its messages may name files. None: ``file_root`` says it."""
 
     @property
     def secrets(self) -> tuple[str, ...]:

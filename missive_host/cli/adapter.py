@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from missive_host.plugins import Plugins
+    from missive_host.protocols import Summary
     from missive_host.specs import AdapterSpec, Option
 
 _METAVARS = {"integer": "N", "duration": "DURATION", "size": "SIZE", "path": "PATH", "string": "TEXT"}
@@ -64,7 +65,10 @@ class _AdapterCommand(Command):
             spec.name,
             help=text,
             examples=spec.examples or (f"missive adapter {spec.name}",),
-            params=[*(_parameter(option) for option in spec.options), _file_root()],
+            params=[
+                *(_parameter(option) for option in spec.options),
+                *([] if spec.file_root_option else [_file_root()]),
+            ],
             callback=self._run,
         )
         self._spec = spec
@@ -72,7 +76,7 @@ class _AdapterCommand(Command):
 
     def _run(self, **values: Any) -> int:
         app: App = click.get_current_context().obj
-        return run_adapter(app, self._spec, self._plugins, self.given(values), file_root=values["file_root"])
+        return run_adapter(app, self._spec, self._plugins, self.given(values), file_root=values.get("file_root"))
 
     def given(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return what was typed, by the option's own name."""
@@ -93,9 +97,10 @@ def run_adapter(
     from missive_host.adapter_options import convert_options
     from missive_host.core import FileAccess
 
-    options = convert_options(spec, given, label=lambda name: "--" + name.replace("_", "-"))
+    options = convert_options(spec, given, label={option.name: flag_of(option) for option in spec.options}.__getitem__)
     factory = plugins.factory(spec)
     from functools import partial
+    from pathlib import Path
 
     import anyio
 
@@ -103,13 +108,27 @@ def run_adapter(
     from missive_host.runner import run_adapter as run
     from missive_host.security.secrets import Secret
 
-    core = app.core(files=FileAccess.below(file_root) if file_root is not None else None)
+    files = FileAccess.below(file_root) if file_root is not None else None
+    if spec.file_root_option:
+        files = FileAccess(base=Path(options[spec.file_root_option]).expanduser().absolute())
+    core = app.core(files=files)
     for value in options.values():
         for item in value if isinstance(value, tuple | list) else (value,):
             if isinstance(item, Secret):
                 core.redactor.add(item)
     configure(app.flags, core.redactor.text)  # again: with anyio came asyncio, and with it logging
-    return anyio.run(partial(run, core, spec.name, factory, options))
+
+    def show(summary: Summary) -> None:
+        from missive_host.errors import PluginError
+        from missive_host.outputs_adapters import summary_output
+
+        output = summary_output(summary.kind, {"profile": core.profile, **summary.data})
+        if output is None:
+            raise PluginError(f"adapter `{spec.name}` ended with a `{summary.kind}`, which missive does not have")
+        app.emit(output)
+
+    progress = None if app.mode == "quiet" else app.screen.note
+    return anyio.run(partial(run, core, spec.name, factory, options, progress=progress, on_summary=show))
 
 
 def _plugins(app: App) -> Plugins:
@@ -135,8 +154,12 @@ def _parameter_name(option: Option) -> str:
     return "option_" + option.name.replace("-", "_")
 
 
+def flag_of(option: Option) -> str:
+    return option.flag or "--" + option.name.replace("_", "-")
+
+
 def _parameter(option: Option) -> click.Option:
-    flag = "--" + option.name.replace("_", "-")
+    flag = flag_of(option)
     name = _parameter_name(option)
     text = option.help + _shown_default(option)
     if option.type == "boolean" and not option.repeated:

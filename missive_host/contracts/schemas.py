@@ -14,7 +14,7 @@ from missive_host import errors
 from missive_host.commands import DOOR_COMMANDS, Command, Duration, MediaType, Name, OpaqueId, tag_of
 from missive_host.contracts.rules import ABSENT, CONFIG_RULES, OUTPUT_WORDS, loose_word
 from missive_host.contracts.shaping import REF, Schema, components, needed
-from missive_host.envelopes import HTTP, STDIO, FrameId, ResponseFrame, Source, door_fields
+from missive_host.envelopes import FILE_DROP, HTTP, STDIO, FrameId, ResponseFrame, ResultFile, Source, door_fields
 from missive_host.errors import ErrorReport
 from missive_host.outputs import SCHEMA_VERSION, Data, all_kinds
 
@@ -38,6 +38,8 @@ def schemas() -> dict[str, Schema]:
         f"{STDIO}/response.schema.json": response_schema(STDIO, "stdio", "on standard output"),
         f"{HTTP}/request.schema.json": request_schema(HTTP, "in the body of an HTTP request", id_required=False),
         f"{HTTP}/response.schema.json": http_response_schema(),
+        f"{FILE_DROP}/request.schema.json": request_schema(FILE_DROP, "as files in an inbox"),
+        f"{FILE_DROP}/response.schema.json": result_file_schema(),
         f"{SCHEMA_VERSION}/output.schema.json": output_schema(),
         "missive.config.v1/config.schema.json": config_schema(),
     }
@@ -255,6 +257,53 @@ def response_schema(version: str, prefix: str, where: str) -> Schema:
                 f"{prefix}_error",
                 {"required": ["error"], "properties": {"ok": {"const": False}, "data": refused}},
             ),
+        ],
+    }
+    return {**root, "$defs": needed(root, defs)}
+
+
+def result_file_schema() -> Schema:
+    """Return the schema of the answers of ``missive.file_drop.v1``: files with answer frames in them."""
+    stdio = response_schema(STDIO, "stdio", "")
+    defs: dict[str, Schema] = stdio["$defs"]
+    defs["Frame"] = {key: child for key, child in stdio.items() if not key.startswith("$") and key != "description"}
+    # A result only: what went wrong is told once, beside them.
+    defs["Frame"]["properties"] = {**stdio["properties"], "kind": {"const": "stdio_command_output"}}
+    defs["Frame"]["title"] = "A result"
+    file = components((ResultFile,), NAMED, null=False)["ResultFile"]
+    name = {"type": "string", "pattern": "^[^/]*[.]json$"}
+    root = {
+        **root_of(
+            FILE_DROP,
+            "response",
+            "Answers to files in an inbox",
+            "The file NAME.result.json or NAME.error.json: all results of a request's command, and what went wrong.",
+        ),
+        "required": file["required"],
+        "properties": {
+            **file["properties"],
+            "schema_version": {"const": FILE_DROP},
+            "id": {"$ref": REF + "ShortId", "description": "Of the request; left out only if it could not be read."},
+            "ok": {"type": "boolean", "description": "True if the command succeeded."},
+            "kind": {"enum": ["file_drop_result", "file_drop_error"]},
+            "input_file": {**name, "description": "The request's name in the inbox."},
+            "archived_file": {
+                **name,
+                "description": "Its name where it is now, in the folder of what succeeded or of what failed.",
+            },
+            "outputs": {
+                "type": "array",
+                "items": {"$ref": REF + "Frame"},
+                "minItems": 1,
+                "description": "The results, as answer frames of missive.stdio.v1; left out if there are none.",
+            },
+        },
+        "additionalProperties": False,
+        "allOf": [
+            when(
+                "kind", "file_drop_result", {"required": ["id"], "properties": {"ok": {"const": True}, "error": ABSENT}}
+            ),
+            when("kind", "file_drop_error", {"required": ["error"], "properties": {"ok": {"const": False}}}),
         ],
     }
     return {**root, "$defs": needed(root, defs)}

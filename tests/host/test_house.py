@@ -40,6 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "commands": {"errors"},
     "outputs": {"errors"},
     "outputs_host": {"outputs"},
+    "outputs_adapters": {"outputs"},
     "outputs_collectives": {"errors", "outputs"},
     "outputs_gateway": {"outputs"},
     "outputs_groups": {"outputs"},
@@ -64,7 +65,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "testing": WORDS | AUTHORS | {"plugins"},
     "demo": WORDS | AUTHORS | {"config", "core", "plugins", "security"},
     "gateway": BELOW_CORE | {"adapter_options", "core", "plugins", "runner"},
-    "cli": BELOW_CORE | {"adapter_options", "core", "demo", "gateway", "outputs_host", "plugins", "runner"},
+    "cli": BELOW_CORE
+    | {"adapter_options", "core", "demo", "gateway", "outputs_adapters", "outputs_host", "plugins", "runner"},
     "__init__": set(),
     "__main__": {"cli"},
 }

@@ -1,0 +1,75 @@
+"""A file becomes an envelope, or an error that says why not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from missive_filedrop.attachments import confine
+from missive_filedrop.files import read_file
+from missive_filedrop.folders import Folders
+from missive_filedrop.inbox import Inbox
+from missive_filedrop.names import Claim
+from missive_host.envelopes import FILE_DROP, Envelope, FrameError, parse_envelope
+from missive_host.errors import MissiveError, ValidationError
+
+SOURCE_ID = "file-drop"
+"""``source.source_id`` of a request that names none."""
+
+
+class Reader:
+    """Takes files from the inbox and reads them."""
+
+    def __init__(self, folders: Folders, inbox: Inbox, options: Mapping[str, Any], *, durable: bool) -> None:
+        self._folders = folders
+        self._inbox = inbox
+        self._limit: int = options["max_file_size"]
+        self._in_order: bool = not options["any_order"]
+        self._durable = durable
+
+    def open(self, item: Claim | tuple[str, str]) -> tuple[Claim, Envelope | FrameError]:
+        """Take a file, unless that was done, and read what is in it. Raises `OSError` if it cannot be taken."""
+        claim = item if isinstance(item, Claim) else self._inbox.take(*item)
+        try:
+            data = read_file(self._inbox.path / claim.file, self._limit)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            return claim, FrameError(f"the file cannot be read: {error.strerror}", help="see to its permissions")
+        try:
+            return claim, self._parsed(claim, data)
+        except FrameError as error:
+            return claim, error
+
+    def _parsed(self, claim: Claim, data: bytes | None) -> Envelope:
+        if data is None:
+            raise FrameError(
+                f"the file is longer than {self._limit} bytes",
+                help="raise --max-file-size, or name big files in `file_bytes`",
+            )
+        if not data.strip():
+            raise FrameError("the file is empty", help="write it under another name, then rename it to NAME.json")
+        envelope = parse_envelope(data, FILE_DROP, default_source=SOURCE_ID, default_session=self._in_order)
+        try:
+            return self._placed(claim, envelope)
+        except MissiveError as error:
+            raise FrameError(error.message, frame_id=envelope.id, help=error.help, sources=error.sources) from None
+
+    def _placed(self, claim: Claim, envelope: Envelope) -> Envelope:
+        """Return the envelope with what the file's place says. Raises `MissiveError`."""
+        changed: dict[str, Any] = {"command": confine(envelope.command, self._folders, claim.folder)}
+        if claim.folder:
+            named = envelope.source.resume_name
+            if named not in ("default", claim.folder):
+                raise ValidationError(
+                    f"field `source.resume_name`: this folder is the session '{claim.folder}', not '{named}'",
+                    help="leave it out, or drop the file into the other folder",
+                )
+            changed["source"] = msgspec.structs.replace(envelope.source, resume_name=claim.folder)
+            changed["in_session"] = True
+        if self._durable and envelope.idempotency_key is None:
+            # A claim that was taken in just before a crash is taken in again: then it is known by this.
+            changed["idempotency_key"] = f"file-drop/{claim.uid}"
+        return msgspec.structs.replace(envelope, **changed)

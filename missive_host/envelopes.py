@@ -76,8 +76,14 @@ def stored(envelope: Envelope) -> dict[str, Any]:
 
 
 def from_stored(data: dict[str, Any]) -> Envelope:
-    """Return the envelope that was `stored`. Raises `ValidationError` if this missive does not know such a one."""
-    return Envelope(**{**data, "source": convert(data["source"], Source), "command": command_from(data["command"])})
+    """Return the envelope that was `stored`; further keys are the host's own.
+
+    Raises `ValidationError` if this missive does not know such a command.
+    """
+    fields = {name: data[name] for name in Envelope.__struct_fields__ if name in data}
+    fields["source"] = convert(fields["source"], Source)
+    fields["command"] = command_from(fields["command"])
+    return Envelope(**fields)
 
 
 def command_from(data: dict[str, Any]) -> Command:

@@ -232,3 +232,31 @@ class GatewayReloadResult(Data, frozen=True, kw_only=True):
     changed: tuple[str, ...]
     """What was started, stopped or started anew."""
     message: str
+
+
+class GatewayStarted(Data, frozen=True, kw_only=True):
+    """The gateway runs; printed once it is ready to take messages in."""
+
+    kind = "gateway_started"
+    profile: str
+    bind_address: str
+    health_url: str
+    ready_url: str
+    status_url: str
+    job_concurrency: int
+    components: tuple[ComponentStatus, ...]
+    message: str
+
+
+class GatewayStopped(Data, frozen=True, kw_only=True):
+    """The gateway has stopped."""
+
+    kind = "gateway_stopped"
+    profile: str
+    bind_address: str
+    shutdown_reason: str
+    """``signal``, or who has asked for it."""
+    uptime_ms: int
+    given_back: int
+    """How much was under way and is done when the gateway runs again."""
+    message: str

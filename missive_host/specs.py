@@ -52,6 +52,8 @@ class AdapterSpec:
     options: tuple[Option, ...] = ()
     foreground: bool = True
     """True: ``missive adapter NAME`` runs it by itself."""
+    owns_stdio: bool = False
+    """True: standard input and output are its own, so a gateway that runs it prints nothing there."""
     examples: tuple[str, ...] = ()
     """Command lines for its ``--help``."""
     extra: str | None = None

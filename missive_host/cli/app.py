@@ -62,12 +62,19 @@ class App:
             from missive_host.core import Core
 
             self._core = Core(self.settings(), self.call_options(), files=files, plugins=self._plugins)
+            self._core.on_new_work = self._ring
             self._redactor = self._core.redactor
             if self.mode == "human" and self.screen.err_tty:
                 from missive_host.cli.progress import Progress
 
                 self._core.on_bytes = self._progress = Progress(self.screen)
         return self._core
+
+    def _ring(self) -> None:
+        """Tell the gateway, if one runs, that there is new work."""
+        from missive_host.gateway.control import wake
+
+        wake(self.settings().paths)
 
     def _plugins(self) -> Plugins:
         from missive_host.cli.plugin import open_plugins

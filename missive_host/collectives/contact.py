@@ -40,7 +40,6 @@ class Contact:
             message_id=core.message_id(member.agent),
             context_id=operation.context_id,
             remote_context_id=remote,
-            work_id=core.work.work_id if core.work is not None else None,
         )
         core.agents.learn_secrets(member.agent)  # before anything is written down
         self.request = addressed(request, self.exchange.message_id, remote)

@@ -167,7 +167,9 @@ class Recorder:
                 response_id=None if name == "task" else value["messageId"],
             )
             if exchange.work_id is not None:
-                tables.work.note(exchange.work_id, context_id=exchange.context_id, task_id=exchange.task_id)
+                tables.work.note(
+                    exchange.work_id, agent=exchange.agent, context_id=exchange.context_id, task_id=exchange.task_id
+                )
             if name == "task":
                 self._put_task(tables, exchange.agent, value, exchange.context_id, interface.protocol_version, at)
             else:
@@ -218,7 +220,9 @@ class Recorder:
                     response_id=message_id if name == "message" else None,
                 )
                 if exchange.work_id is not None:
-                    tables.work.note(exchange.work_id, context_id=exchange.context_id, task_id=exchange.task_id)
+                    tables.work.note(
+                        exchange.work_id, agent=exchange.agent, context_id=exchange.context_id, task_id=exchange.task_id
+                    )
             row = self._event(f"a2a.stream.{EVENT_TYPES[name]}", exchange, event, at)
             return Persistence(
                 context_id=given(exchange.context_id),

@@ -16,12 +16,22 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import anyio
 import msgspec
 
-from missive_host.commands import Command
+from missive_host.commands import TaskCancel
+from missive_host.core import jobs, sessions
 from missive_host.core.core import WorkContext
 from missive_host.core.recorder import journal_event
 from missive_host.envelopes import from_stored
-from missive_host.errors import ErrorReport, MissiveError, OrchestrationError, StorageError, TransportError
+from missive_host.errors import (
+    ErrorReport,
+    MissiveError,
+    OrchestrationError,
+    StorageError,
+    TaskCancelledError,
+    TransportError,
+)
+from missive_host.gateway import busy
 from missive_host.gateway.answers import Answers
+from missive_host.gateway.retrying import pause, retryable
 from missive_host.ids import new_id, now
 from missive_host.protocols import Done, Outcome, Reject
 from missive_host.store.rows import WorkOutputRow, WorkRow
@@ -30,7 +40,8 @@ if TYPE_CHECKING:
     from anyio.abc import TaskStatus
 
     from missive_host.a2a.parts import FileAccess
-    from missive_host.core.core import Core
+    from missive_host.core.core import Core, Emit
+    from missive_host.envelopes import Envelope
     from missive_host.outputs import Output
     from missive_host.store import Tables
 
@@ -40,20 +51,15 @@ log = logging.getLogger("missive.gateway")
 LEASE_SECONDS = 30.0
 TICK_SECONDS = 1.0
 """How often the store is looked at without being told: for work of other processes, and for leases that ran out."""
-FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
+STEERED, LANE = "steered", "lane"
+"""Keys of a stored request that goes to a task that runs: to which one, and where it belongs if that cannot be."""
 
 
 class Observer(Protocol):
     """Is told how work goes, for metrics."""
 
     def delivered(self, adapter: str, outcome: str, seconds: float) -> None: ...
-    def failed(self, agent: str, category: str) -> None: ...
-
-
-class Prepare(Protocol):
-    """Completes the command of a delivery before it is run: its session, its context."""
-
-    async def __call__(self, work: WorkRow, command: Command) -> Command: ...
+    def agent_error(self, agent: str, category: str) -> None: ...
 
 
 class Run:
@@ -68,6 +74,10 @@ class Run:
         """Why it was interrupted; None: it was not, or the gateway stops."""
         self.held: Output | None = None
         """A result that is committed together with the end."""
+        self.envelope: Envelope | None = None
+        self.unsteered: str | None = None
+        """Why the agent did not take it to the task that runs: it has to wait for its turn, or to interrupt."""
+        self.over = anyio.Event()
 
 
 class Dispatcher:
@@ -82,9 +92,7 @@ class Dispatcher:
         *,
         files: Callable[[str], FileAccess | None],
         adapter_limit: Callable[[str], int | None],
-        prepare: Prepare | None = None,
         observer: Observer | None = None,
-        retryable: Callable[[MissiveError], bool] | None = None,
     ) -> None:
         self.core = core
         self.owner = f"gateway/{new_id()}"
@@ -92,14 +100,13 @@ class Dispatcher:
         self.storage_error: StorageError | None = None
         """Set while the store takes nothing."""
         self.on_ended: Callable[[WorkRow], None] = lambda _work: None
-        """Called when work has ended or was given back."""
+        """Called when work has ended."""
         self.runs: dict[str, Run] = {}
         self._files = files
         self._adapter_limit = adapter_limit
-        self._prepare = prepare
         self._observer = observer
-        self._retryable = retryable or (lambda _error: False)
         self._wake = anyio.Event()
+        self._patience = anyio.CancelScope()
         self._stopping = False
         self._giving_up = False
         """The time to drain is over: what cannot be written down is left to the next process."""
@@ -126,7 +133,8 @@ class Dispatcher:
         """Claim nothing more, wait for what runs, then give back what is left; return how much that was."""
         self._stopping = True
         self._wake.set()
-        with anyio.move_on_after(seconds):
+        with self._patience:
+            self._patience.deadline = anyio.current_time() + seconds
             while self.runs:
                 self._idle = anyio.Event()
                 await self._idle.wait()
@@ -144,6 +152,20 @@ class Dispatcher:
             except StorageError as error:
                 log.warning("the lease could not be given back: %s", error.message)
         return left
+
+    def hurry(self) -> None:
+        """Do not wait any longer for what runs."""
+        self._patience.cancel()
+
+    async def try_store(self) -> bool:
+        """Return True if the store takes something again."""
+        try:
+            await self.core.store.commit(self._renew)
+        except StorageError as error:
+            self.storage_error = error
+        else:
+            self.storage_error = None
+        return self.storage_error is None
 
     def wake(self) -> None:
         """There is new work, or room for more."""
@@ -243,9 +265,11 @@ class Dispatcher:
         except StorageError:
             return
         for work_id in ids:
-            self.interrupt(work_id, OrchestrationError("cancelled", help="it was asked for"))
+            self.cut_off(work_id, TaskCancelledError("it was cancelled", help="somebody has asked for that"))
 
-    def interrupt(self, work_id: str, reason: MissiveError) -> bool:
+    # --- what busy input does to what runs
+
+    def cut_off(self, work_id: str, reason: MissiveError) -> bool:
         """Cut off work that runs here; it ends as cancelled, for this reason. Return False if it does not run here."""
         run = self.runs.get(work_id)
         if run is None or run.reason is not None:
@@ -254,9 +278,36 @@ class Dispatcher:
         run.scope.cancel()
         return True
 
-    def running_in(self, lane: str) -> Run | None:
-        """Return the work of a lane that runs."""
-        return next((run for run in self.runs.values() if run.work.lane == lane), None)
+    async def interrupt(self, work_id: str, reason: str) -> None:
+        """Cut off work that runs here, and wait until that is written down."""
+        run = self.runs.get(work_id)
+        if run is not None:
+            self.cut_off(work_id, TaskCancelledError(reason, help="what the agent did until then is in `missive task`"))
+            await run.over.wait()
+
+    async def cancel_remote(self, agent: str, task_id: str) -> None:
+        """Ask an agent to cancel a task. Raises `MissiveError`."""
+
+        async def ignore(_output: Output) -> None:
+            """The task's row has it."""
+
+        await self.core.run(TaskCancel(task_id=task_id, agent=agent), ignore)
+
+    def running_in(self, lane: str) -> busy.RunningView | None:
+        """Return what runs in a lane."""
+        run = next((run for run in self.runs.values() if run.work.lane == lane), None)
+        if run is None:
+            return None
+        row = self.core.store.read(lambda tables: tables.work.get(run.work.work_id)) or run.work
+        return busy.RunningView(
+            work_id=row.work_id,
+            command=row.command,
+            since=row.updated_at,
+            agent=row.agent_alias,
+            group=row.group,
+            task_id=row.task_id,
+            interrupting=run.reason is not None,
+        )
 
     # --- running
 
@@ -276,14 +327,15 @@ class Dispatcher:
         finally:
             del self.runs[work.work_id]
             self.answers.end(work.work_id, outcome)
-            self.on_ended(work)
+            if outcome is not None:
+                self.on_ended(work)
+            run.over.set()
             self._idle.set()
             self.wake()
 
     async def _execute(self, run: Run) -> BaseException | None:
         """Run the command; return what went wrong."""
         work = run.work
-        core = self.core.for_work(run.context, files=self._files(work.adapter))
 
         async def emit(output: Output) -> None:
             await self._flush(run)
@@ -293,26 +345,42 @@ class Dispatcher:
                 run.held = output
 
         try:
-            command = self._command_of(work)
             if work.attempts > 1 and work.outputs and work.command not in ("stream", "task_subscribe"):
                 run.context.outputs = 0
                 await self.persist(lambda tables: tables.work.clear_outputs(work.work_id))
                 self.answers.begin(work.work_id, 0)
-            if self._prepare is not None and work.kind == "delivery":
-                command = await self._prepare(work, command)
-            await core.run(command, emit)
+            if work.kind == "job":
+                job = jobs.request_of(work.request)
+                await self.core.for_work(run.context, files=job.access).run(job.command, emit)
+            else:
+                await self._deliver(run, emit)
         except Exception as error:
             if not isinstance(error, MissiveError):
                 log.warning("unexpected %s", type(error).__name__, exc_info=log.isEnabledFor(logging.DEBUG))
             return error
         return None
 
-    def _command_of(self, work: WorkRow) -> Command:
-        if work.kind == "delivery":
-            return from_stored(work.request).command
-        from missive_host.envelopes import command_from
+    async def _deliver(self, run: Run, emit: Emit) -> None:
+        """Run the command of a delivery: in the context of its session, or steered to a task that runs."""
+        work = run.work
+        run.envelope = envelope = from_stored(work.request)
+        core = self.core.for_work(run.context, files=self._files(work.adapter))
+        steered = work.request.get(STEERED)
+        if steered is not None:
+            running = msgspec.convert(steered, busy.RunningView)
+            run.unsteered = await busy.steer(core.run, envelope.command, running, emit)
+            return
+        command: Any = envelope.command
+        if envelope.session is not None and sessions.target_of(command) is not None:
+            rules = sessions.rules_for(self.core.settings.config, work.adapter)
 
-        return command_from(work.request["command"])
+            def write(tables: Tables) -> str | None:
+                context = work.context_id or sessions.resolve(tables, envelope, work.adapter, rules, work.accepted_at)
+                tables.work.note(work.work_id, context_id=context)
+                return context
+
+            command = msgspec.structs.replace(command, context=await self.persist(write))
+        await core.run(command, emit)
 
     async def _flush(self, run: Run) -> None:
         held, run.held = run.held, None
@@ -341,18 +409,21 @@ class Dispatcher:
         if not ended and run.reason is None:
             await self.persist(lambda tables: tables.work.retry_later(work, now(), at=now(), counted=False))
             return None
+        if run.unsteered is not None:
+            await self._back_into_lane(run, run.unsteered)
+            return None
         if not ended:
             error = run.reason
         report = None if error is None else self.core.report(error)
         if error is not None and ended and self._goes_on(run, error):
-            pause = pause_before(work.attempts + 1)
-            at, counted = _later(pause), not isinstance(error, StorageError)
+            seconds = pause(work.attempts, error, jitter=random.random)
+            at, counted = _later(seconds), not isinstance(error, StorageError)
             await self.persist(
                 lambda tables: tables.work.retry_later(
                     work, at, at=now(), error=msgspec.to_builtins(report), counted=counted
                 )
             )
-            log.info("%s %s is tried again in %.1f s: %s", work.kind, work.work_id, pause, report and report.message)
+            log.info("%s %s is tried again in %.1f s: %s", work.kind, work.work_id, seconds, report and report.message)
             return None
         state = "done" if report is None else "cancelled" if not ended else "dead" if _unexpected(error) else "failed"
         held, run.held = run.held, None
@@ -361,6 +432,8 @@ class Dispatcher:
         def write(tables: Tables) -> bool:
             if row is not None:
                 tables.work.add_output(row)
+            if run.envelope is not None:
+                sessions.touch(tables, run.envelope, work.adapter, now())
             return tables.work.finish(
                 work, state, at=now(), error=None if report is None else msgspec.to_builtins(report)
             )
@@ -375,6 +448,26 @@ class Dispatcher:
         self._observe(work, state, report)
         return Done() if report is None else Reject(report)
 
+    async def _back_into_lane(self, run: Run, refused: str) -> None:
+        """What could not be steered waits for its turn after all, or interrupts what runs."""
+        work = run.work
+        lane = str(work.request[LANE])
+        assert run.envelope is not None
+        command = run.envelope.command
+        rules = busy.rules_for(self.core.settings.config, work.adapter)
+        running = self.running_in(lane)
+        disposition = busy.decide(rules, command, running, 0, refused=refused)
+        request = {key: value for key, value in work.request.items() if key not in (STEERED, LANE)}
+        event = busy.journal(disposition, running, work_id=work.work_id, adapter=work.adapter, lane=lane)
+
+        def write(tables: Tables) -> None:
+            tables.work.into_lane(work, lane, request, at=now())
+            if event is not None:
+                tables.events.append(event)
+
+        await self.persist(write)
+        await busy.apply(disposition, running, self)
+
     def _goes_on(self, run: Run, error: BaseException) -> bool:
         """Whether the work is to be tried again: what is unexpected, what is safe, and what an agent has accepted."""
         work = run.work
@@ -386,7 +479,7 @@ class Dispatcher:
             return True
         if run.context.accepted and isinstance(error, TransportError):
             return True
-        return work.kind == "job" and isinstance(error, MissiveError) and self._retryable(error)
+        return work.kind == "job" and retryable(error)
 
     def _observe(self, work: WorkRow, state: str, report: ErrorReport | None) -> None:
         if self._observer is None:
@@ -394,7 +487,7 @@ class Dispatcher:
         accepted = datetime.fromisoformat(work.accepted_at)
         self._observer.delivered(work.adapter, state, (datetime.now(UTC) - accepted).total_seconds())
         if report is not None and work.agent_alias is not None:
-            self._observer.failed(work.agent_alias, report.category)
+            self._observer.agent_error(work.agent_alias, report.category)
 
     async def _note_dead(self, work: WorkRow) -> None:
         log.error("%s %s is a dead letter after %d attempts", work.kind, work.work_id, work.attempts)
@@ -423,11 +516,6 @@ class Dispatcher:
             else:
                 self.storage_error = None
                 return result
-
-
-def pause_before(attempt: int) -> float:
-    """Return how many seconds to wait before an attempt, from the second on: 1, 2, 4 … 30, with jitter."""
-    return min(FIRST_PAUSE * 2.0 ** (attempt - 2), LONGEST_PAUSE) * random.uniform(0.75, 1.25)  # noqa: S311
 
 
 def _unexpected(error: BaseException | None) -> bool:

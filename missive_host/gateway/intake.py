@@ -7,11 +7,14 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import msgspec
 
 from missive_host.commands import tag_of
 from missive_host.envelopes import Envelope, stored
 from missive_host.errors import StorageError, ValidationError
+from missive_host.gateway import busy
 from missive_host.gateway.answers import receipt_of, unknown_receipt
+from missive_host.gateway.dispatcher import LANE, STEERED
 from missive_host.ids import new_id, now
 from missive_host.protocols import Delivery, IntakeFullError, Receipt, Viewer
 from missive_host.store.rows import WorkRow
@@ -19,41 +22,54 @@ from missive_host.store.work import request_digest
 
 if TYPE_CHECKING:
     from missive_host.gateway.dispatcher import Dispatcher
+    from missive_host.store import Tables
 
 
 class Room:
-    """How much has been taken in and not ended, in all and of each adapter, and who waits for room."""
+    """How much has been taken in and not ended: in all, of each adapter and of each session; and who waits for room."""
 
     def __init__(self, capacity: Callable[[], int], adapter_capacity: Callable[[str], int | None]) -> None:
         self._capacity = capacity
         self._adapter_capacity = adapter_capacity
         self._open: Counter[str] = Counter()
+        self._lanes: Counter[str] = Counter()
         self._freed = anyio.Event()
 
-    @property
-    def total(self) -> int:
-        return self._open.total()
-
-    def count(self, adapter: str, by: int) -> None:
+    def fill(self, adapters: Mapping[str, int], lanes: Mapping[str, int]) -> None:
         """Count what is there already, at the start."""
-        self._open[adapter] += by
+        self._open.update(adapters)
+        self._lanes.update(lanes)
 
-    def leave(self, adapter: str) -> None:
+    def waiting(self, lane: str, *, running: bool) -> int:
+        """Return how many of a session wait for their turn."""
+        return max(0, self._lanes[lane] - running)
+
+    def leave(self, adapter: str, lane: str | None) -> None:
         self._open[adapter] -= 1
+        if lane is not None:
+            self._lanes[lane] -= 1
+            if self._lanes[lane] <= 0:
+                del self._lanes[lane]
         freed, self._freed = self._freed, anyio.Event()
         freed.set()
 
-    async def enter(self, adapter: str, *, wait: bool) -> None:
-        """Take a place. Raises `IntakeFullError` if there is none and the caller does not want to wait."""
-        while not self._has_room(adapter):
+    async def enter(self, adapter: str, lane: str | None, *, depth: int, wait: bool) -> None:
+        """Take a place; of one session `depth` may wait. Raises `IntakeFullError` if there is none and no `wait`."""
+        while (full := self._why_full(adapter, lane, depth)) is not None:
             if not wait:
-                raise IntakeFullError("the gateway has as much as it may take in", help="try again in a moment")
+                raise IntakeFullError(full, help="try again in a moment")
             await self._freed.wait()
         self._open[adapter] += 1
+        if lane is not None:
+            self._lanes[lane] += 1
 
-    def _has_room(self, adapter: str) -> bool:
+    def _why_full(self, adapter: str, lane: str | None, depth: int) -> str | None:
         own = self._adapter_capacity(adapter)
-        return self._open.total() < self._capacity() and (own is None or self._open[adapter] < own)
+        if self._open.total() >= self._capacity() or (own is not None and self._open[adapter] >= own):
+            return "the gateway has as much as it may take in"
+        if lane is not None and self._lanes[lane] > depth:
+            return f"{depth} messages of this session wait already"
+        return None
 
 
 class GatewayIntake:
@@ -69,46 +85,83 @@ class GatewayIntake:
     ) -> Receipt:
         envelope = delivery.envelope
         self._check(envelope)
-        answers = self._dispatcher.answers
-        await self._room.enter(self._adapter, wait=wait)
+        dispatcher = self._dispatcher
         work = self._work(envelope, reply_to)
-        answers.attach(work.work_id, delivery)
-        taken = False
+        rules = busy.rules_for(dispatcher.core.settings.config, self._adapter)
+        await self._room.enter(self._adapter, work.lane, depth=rules.max_queue_depth, wait=wait)
+        disposition, running = None, None
+        if work.lane is not None and rules.mode != "queue":
+            running = dispatcher.running_in(work.lane)
+            depth = self._room.waiting(work.lane, running=running is not None) - 1
+            disposition = busy.decide(rules, envelope.command, running, max(0, depth))
         try:
-            known = await self._dispatcher.core.store.commit(lambda tables: tables.work.put(work))
-            taken = known.work_id == work.work_id
+            known = await self._put(delivery, work, disposition, running)
+        except BaseException:
+            self._room.leave(self._adapter, work.lane)
+            raise
+        if known.work_id == work.work_id:
+            if disposition is not None:
+                await busy.apply(disposition, running, dispatcher)
+            dispatcher.wake()
+            return receipt_of(known)
+        self._room.leave(self._adapter, work.lane)
+        return self._again(delivery, work, known)
+
+    async def _put(
+        self, delivery: Delivery, work: WorkRow, disposition: busy.Disposition | None, running: busy.RunningView | None
+    ) -> WorkRow:
+        """Commit the delivery; return its row, or that of an earlier one with the same idempotency key."""
+        event = None
+        if disposition is not None and work.lane is not None:
+            event = busy.journal(disposition, running, work_id=work.work_id, adapter=self._adapter, lane=work.lane)
+            if disposition.kind == "steered":
+                request = {**work.request, STEERED: msgspec.to_builtins(running), LANE: work.lane}
+                work = msgspec.structs.replace(work, lane=None, request=request)
+
+        def write(tables: Tables) -> WorkRow:
+            row = tables.work.put(work)
+            if event is not None and row.work_id == work.work_id:
+                tables.events.append(event)
+            return row
+
+        answers = self._dispatcher.answers
+        answers.attach(work.work_id, delivery)
+        known = None
+        try:
+            known = await self._dispatcher.core.store.commit(write)
         except StorageError as error:
             self._dispatcher.storage_error = error
             raise
         finally:
-            if not taken:
+            if known is None or known.work_id != work.work_id:
                 answers.detach(work.work_id)
-                self._room.leave(self._adapter)
-        if taken:
-            self._dispatcher.wake()
-            return receipt_of(known)
+        return known
+
+    def _again(self, delivery: Delivery, work: WorkRow, known: WorkRow) -> Receipt:
+        """Give a delivery the answer of the first one with its key. Raises `ValidationError` if it asks for another."""
         if known.request_sha256 != work.request_sha256:
             raise ValidationError(
                 "field `idempotency_key`: another command was given under this key",
                 help="a key stands for one request; use a new one",
             )
+        answers = self._dispatcher.answers
         if known.ended or known.outputs:
             answers.attach_ended(known.work_id, delivery)
         else:
             answers.attach(known.work_id, delivery)
-            current = await self._row(known.work_id)
+            current = self._row(known.work_id)  # it may have ended while its row was on the way
             if current.ended:
                 answers.notice(known.work_id)
         return receipt_of(known, duplicate=True)
 
     async def follow(self, receipt_id: str, viewer: Viewer, *, after: int = 0) -> None:
-        await self._row(receipt_id)
+        self._row(receipt_id)
         await self._dispatcher.answers.follow(receipt_id, viewer, after)
 
     async def receipt(self, receipt_id: str) -> Receipt:
-        return receipt_of(await self._row(receipt_id))
+        return receipt_of(self._row(receipt_id))
 
-    async def _row(self, work_id: str) -> WorkRow:
+    def _row(self, work_id: str) -> WorkRow:
         work = self._dispatcher.core.store.read(lambda tables: tables.work.get(work_id))
         if work is None or work.adapter != self._adapter:
             raise unknown_receipt(work_id)

@@ -54,7 +54,8 @@ _ADD_OUTPUT = """
     VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
 """
 _COUNT_OPEN = """
-    SELECT adapter, state, COUNT(*) FROM work WHERE state IN ('queued', 'ready', 'running') GROUP BY adapter, state
+    SELECT adapter, state, COUNT(*) FROM work
+    WHERE state IN ('queued', 'ready', 'running') AND kind = COALESCE(?, kind) GROUP BY adapter, state
 """
 _PRUNE = """
     DELETE FROM work
@@ -152,11 +153,14 @@ class Work:
         self._execute("DELETE FROM work_outputs WHERE work_id = ?", (work_id,))
         self._execute("UPDATE work SET outputs = 0 WHERE work_id = ?", (work_id,))
 
-    def note(self, work_id: str, *, context_id: str | None = None, task_id: str | None = None) -> None:
-        """Write down what is known of running work: the context it is in, the agent's task."""
+    def note(
+        self, work_id: str, *, agent: str | None = None, context_id: str | None = None, task_id: str | None = None
+    ) -> None:
+        """Write down what is known of running work: the agent that has it, the context it is in, the agent's task."""
         self._execute(
-            "UPDATE work SET context_id = COALESCE(?, context_id), task_id = COALESCE(?, task_id) WHERE work_id = ?",
-            (context_id, task_id, work_id),
+            "UPDATE work SET agent_alias = COALESCE(agent_alias, ?), context_id = COALESCE(?, context_id),"
+            " task_id = COALESCE(?, task_id) WHERE work_id = ?",
+            (agent, context_id, task_id, work_id),
         )
 
     def add_output(self, output: WorkOutputRow) -> None:
@@ -222,6 +226,17 @@ class Work:
         query = "SELECT cancel FROM work WHERE work_id = ? AND state = 'running'"
         row = self._execute(query, (work.work_id,)).fetchone()
         return bool(row and row[0])
+
+    def into_lane(self, work: WorkRow, lane: str, request: Json, *, at: str) -> bool:
+        """Give running work back as if it had not been begun, to wait in a lane. False if it is not ours any more."""
+        state = "queued" if self._lane_is_busy(lane) else "ready"
+        return bool(
+            self._execute(
+                "UPDATE work SET state = ?, lane = ?, request_json = ?, attempts = attempts - 1, owner = NULL,"
+                " updated_at = ? WHERE work_id = ? AND owner = ? AND attempts = ? AND state = 'running'",
+                (state, lane, to_json(request), at, work.work_id, work.owner, work.attempts),
+            ).rowcount
+        )
 
     def set_delivered(self, work_ids: Iterable[str], *, at: str) -> None:
         """Write down that the answers have been delivered."""
@@ -335,13 +350,22 @@ class Work:
         )
         return tuple(map(_work, rows.fetchall()))
 
-    def open_counts(self) -> dict[str, dict[str, int]]:
+    def open_counts(self, kind: str | None = None) -> dict[str, dict[str, int]]:
         """Return how much has not ended: adapter -> state -> count."""
-        rows = self._execute(_COUNT_OPEN)
+        rows = self._execute(_COUNT_OPEN, (kind,))
         counts: dict[str, dict[str, int]] = {}
         for adapter, state, count in rows:
             counts.setdefault(adapter, {})[state] = count
         return counts
+
+    def lane_counts(self) -> dict[str, int]:
+        """Return how much of each lane has not ended."""
+        return dict(
+            self._execute(
+                "SELECT lane, COUNT(*) FROM work WHERE lane IS NOT NULL AND state IN ('queued', 'ready', 'running')"
+                " GROUP BY lane"
+            ).fetchall()
+        )
 
     def oldest_open(self) -> str | None:
         """Return when the oldest work that waits was taken in, or None."""

@@ -63,5 +63,6 @@ def missive_adapters() -> Iterator[AdapterSpec]:
             "missive adapter stdio --mode long-running < frames.ndjson",
             "missive adapter stdio --mode long-running --concurrency 16",
         ),
+        owns_stdio=True,
         status="stable",
     )

@@ -14,17 +14,20 @@ from __future__ import annotations
 
 import json
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
 from missive_host.envelopes import STDIO, Envelope, FrameError, Frames, parse_envelope
 from missive_host.errors import IoError, MissiveError, ValidationError
+from missive_host.protocols import Reject
 from missive_stdio.delivery import StdioDelivery, ndjson, pretty
 from missive_stdio.reader import Input, Lines
 from missive_stdio.writer import FrameWriter
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from missive_host.protocols import AdapterContext, Intake, Outcome
 
 SOURCE_ID = "stdio"
@@ -102,7 +105,7 @@ class StdioAdapter:
                 if envelope is None:
                     slots.release()
                     break
-                await intake.submit(self._delivery(envelope, slots))
+                await self._submit(envelope, slots, intake)
         except MissiveError:
             slots.release()
             await self._settled(slots)  # what was taken in before the input broke is answered
@@ -138,12 +141,24 @@ class StdioAdapter:
             await self._refuse(error, _first_line(data or b""))
             return
         await slots.acquire()
-        await intake.submit(self._delivery(envelope, slots))
+        await self._submit(envelope, slots, intake)
         # Nothing is left to read, so there is nothing to stop: the host settles it, and the exit status is its error's.
         with anyio.CancelScope(shield=True) as self._scope:
             await self._settled(slots)
 
     # --- both
+
+    def restore(self, envelope: Envelope, reply_to: Mapping[str, Any]) -> StdioDelivery:  # noqa: ARG002 - the id says it
+        """Return a delivery whose answer is written to our standard output, though another process took it in."""
+        return StdioDelivery(envelope, self._writer, self._encode, collect=False, on_settled=lambda _outcome: None)
+
+    async def _submit(self, envelope: Envelope, slots: anyio.Semaphore, intake: Intake) -> None:
+        """Hand a frame over; one that the host does not take, such as a key that is used twice, gets its error."""
+        delivery = self._delivery(envelope, slots)
+        try:
+            await intake.submit(delivery, reply_to={})
+        except MissiveError as error:
+            await delivery.settle(Reject(error.report()))
 
     def _delivery(self, envelope: Envelope, slots: anyio.Semaphore) -> StdioDelivery:
         def settled(outcome: Outcome) -> None:

@@ -1,0 +1,464 @@
+"""The daemon: everything that runs in it, started in order and stopped in the reverse order.
+
+::
+
+    lock ─► store ─► listener, control socket ─► dispatcher ─► adapters ─► ready
+    stop:  adapters read no more ─► what runs ends, for `drain` ─► the rest is given back ─► the listener closes
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import msgspec
+from msgspec import UNSET
+
+from missive_host import __version__
+from missive_host.commands import duration_seconds
+from missive_host.core.recorder import journal_event
+from missive_host.core.seeding import seed
+from missive_host.errors import ConfigError, MissiveError, StorageError, ValidationError
+from missive_host.gateway.control import control_path, serve_control
+from missive_host.gateway.dispatcher import LANE, Dispatcher
+from missive_host.gateway.health import HealthPaths, health_app
+from missive_host.gateway.intake import Room
+from missive_host.gateway.listener import HttpListener
+from missive_host.gateway.lock import DaemonLock
+from missive_host.gateway.metrics import Metrics
+from missive_host.gateway.notify import Notifier
+from missive_host.gateway.schedules import Schedules
+from missive_host.gateway.supervisor import Supervisor, specs_of
+from missive_host.ids import now
+from missive_host.outputs_gateway import (
+    AdapterQueue,
+    AgentStatus,
+    ComponentStatus,
+    GatewayStarted,
+    GatewayStopped,
+    JobsStatus,
+    QueueStatus,
+    Status,
+    StoreStatus,
+)
+
+if TYPE_CHECKING:
+    from anyio.abc import TaskGroup
+
+    from missive_host.a2a.parts import FileAccess
+    from missive_host.config import Settings
+    from missive_host.core.core import Core
+    from missive_host.outputs import Data
+    from missive_host.plugins import Plugins
+    from missive_host.store import Tables, WorkRow
+
+log = logging.getLogger("missive.gateway")
+
+HOUSEKEEPING_SECONDS = 600.0
+WATCH_SECONDS = 5.0
+"""How often the store is tried, while it takes nothing."""
+
+
+class Gateway:
+    """One daemon.
+
+    `load` reads the configuration again, `open_plugins` finds the plugins that a configuration allows; `show` is told
+    what has happened, for the terminal.
+    """
+
+    def __init__(
+        self,
+        core: Core,
+        *,
+        load: Callable[[], Settings],
+        open_plugins: Callable[[Settings], Plugins],
+        show: Callable[[Data], Awaitable[None]],
+        bind: str | None = None,
+        paths: HealthPaths | None = None,
+    ) -> None:
+        self.core = core
+        self._load = load
+        self._open_plugins = open_plugins
+        self._plugins = open_plugins(core.settings)
+        self._show = show
+        self._bind = bind
+        self._paths = paths or HealthPaths()
+        self._started_at = now()
+        self._began = time.monotonic()
+        self._state = "starting"
+        self._notifier = Notifier()
+        self._metrics = Metrics()
+        self._listener: HttpListener | None = None
+        self._stopping = anyio.Event()
+        self._reason = ""
+        self._hurry = anyio.Event()
+        self.room = Room(lambda: self.core.settings.config.gateway.capacity, self._adapter_capacity)
+        self.dispatcher = Dispatcher(core, files=self._files, adapter_limit=self._adapter_limit, observer=self._metrics)
+        self.dispatcher.on_ended = self._ended
+        self._schedules = Schedules(core)
+        self._supervisor: Supervisor
+
+    def _adapter_capacity(self, adapter: str) -> int | None:
+        block = self.core.settings.config.adapters.get(adapter)
+        return block.capacity if block is not None else None
+
+    def _adapter_limit(self, adapter: str) -> int | None:
+        block = self.core.settings.config.adapters.get(adapter)
+        return block.concurrency if block is not None else None
+
+    def _files(self, adapter: str) -> FileAccess | None:
+        return self._supervisor.files(adapter)
+
+    # --- life
+
+    async def run(self) -> int:
+        """Run until it is told to stop, and return the exit status.
+
+        Raises `StorageError` if another daemon runs in this home and profile, `ConfigError` for a configuration that
+        cannot be used.
+        """
+        if not self.core.settings.config.gateway.enabled:
+            raise ConfigError("the gateway is switched off in this profile", help="set gateway.enabled = true")
+        specs = specs_of(self._plugins, self.core.settings.config.adapters)
+        if any(spec.owns_stdio for spec in specs):
+            self._show = _silent
+        paths = self.core.settings.paths
+        with DaemonLock(paths):
+            try:
+                async with AsyncExitStack() as stack:
+                    await self._run(stack)
+            finally:
+                await self.core.aclose()
+        return 0
+
+    async def _run(self, stack: AsyncExitStack) -> None:
+        core = self.core
+        self.core.store  # noqa: B018 - opened before anything can ask for it
+        loop = asyncio.get_running_loop()
+
+        def ring() -> None:
+            loop.call_soon_threadsafe(self.wake)
+
+        core.on_new_work = ring
+        self._listener = listener = HttpListener(self._bind or core.settings.config.gateway.bind_address)
+        stack.callback(listener.close)
+        self._supervisor = Supervisor(
+            self.dispatcher,
+            self.room,
+            lambda: self._plugins,
+            listener=listener,
+            authenticate=None,
+            data=core.settings.paths.data,
+        )
+        counts, lanes = core.store.read(lambda tables: (tables.work.open_counts("delivery"), tables.work.lane_counts()))
+        self.room.fill({adapter: sum(states.values()) for adapter, states in counts.items()}, lanes)
+        async with anyio.create_task_group() as group:
+            await group.start(self._signals)
+            await group.start(listener.serve)
+            stack.enter_context(listener.mount("", health_app(self.status, metrics=self._metrics, paths=self._paths)))
+            await self.dispatcher.reclaim(dead=lambda owner: owner.startswith("gateway/"))
+            await group.start(self.dispatcher.run)
+            await group.start(serve_control, control_path(core.settings.paths), self._control)
+            self._supervisor.open(group)
+            await self._supervisor.apply(core.settings.config.adapters)
+            group.start_soon(self._keep_house)
+            group.start_soon(self._schedules.run)
+            group.start_soon(self._watch)
+            await self._begin()
+            await self._stopping.wait()
+            await self._end(group)
+
+    async def _begin(self) -> None:
+        self._state = "running"
+        assert self._listener is not None
+        await self._journal("started", {"bind_address": self._listener.url, "pid": os.getpid()})
+        self._notifier.ready(f"listening on {self._listener.url}")
+        url = self._listener.url
+        await self._show(
+            GatewayStarted(
+                profile=self.core.profile,
+                bind_address=url.removeprefix("http://"),
+                health_url=url + self._paths.health,
+                ready_url=url + self._paths.ready,
+                status_url=url + self._paths.status,
+                job_concurrency=self.core.settings.config.gateway.job_concurrency,
+                components=self._components(),
+                message=f"the gateway runs on {url}",
+            )
+        )
+
+    async def _end(self, group: TaskGroup) -> None:
+        self._state = "draining"
+        self._notifier.stopping()
+        log.info("stopping: %s", self._reason)
+        await self._supervisor.stop()
+        left = await self._drain(duration_seconds(self.core.settings.config.gateway.drain))
+        self._state = "stopping"
+        assert self._listener is not None
+        self._listener.stop()
+        await self._journal("stopped", {"reason": self._reason, "given_back": left})
+        group.cancel_scope.cancel()
+        with anyio.CancelScope(shield=True):
+            await self._show(
+                GatewayStopped(
+                    profile=self.core.profile,
+                    bind_address=self._listener.url.removeprefix("http://"),
+                    shutdown_reason=self._reason,
+                    uptime_ms=int((time.monotonic() - self._began) * 1000),
+                    given_back=left,
+                    message="the gateway has stopped"
+                    + (f"; {left} that were under way are done when it runs again" if left else ""),
+                )
+            )
+
+    async def _drain(self, seconds: float) -> int:
+        """Let what runs end; a second signal ends the waiting."""
+        left = 0
+        async with anyio.create_task_group() as group:
+
+            async def cut_short() -> None:
+                await self._hurry.wait()
+                self.dispatcher.hurry()
+
+            group.start_soon(cut_short)
+            left = await self.dispatcher.drain(seconds)
+            group.cancel_scope.cancel()
+        return left
+
+    def stop(self, reason: str) -> None:
+        """Stop after draining; called a second time: at once."""
+        if self._stopping.is_set():
+            self._hurry.set()
+        self._reason = self._reason or reason
+        self._stopping.set()
+
+    async def _signals(self, *, task_status: Any) -> None:
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
+            task_status.started()
+            async for number in signals:
+                if number == signal.SIGHUP:
+                    try:
+                        await self.reload()
+                    except MissiveError as error:
+                        log.warning("the configuration stays as it was: %s", error.message)
+                else:
+                    self.stop("signal")
+
+    # --- reloading
+
+    async def reload(self) -> tuple[str, ...]:
+        """Read the configuration again and start anew what has changed; return what that was.
+
+        Raises `MissiveError` if it cannot be used; then everything stays as it is.
+        """
+        self._notifier.reloading()
+        try:
+            settings = self._load()
+            plugins = self._open_plugins(settings)
+            specs_of(plugins, settings.config.adapters)
+            before = self.core.settings.config
+            after = settings.config
+            changed: list[str] = []
+            if settings.paths != self.core.settings.paths:
+                raise ValidationError("the store lies elsewhere now", help="restart the gateway")
+            if (after.agents, after.groups) != (before.agents, before.groups):
+                await anyio.to_thread.run_sync(seed, self.core.store, after)
+                changed.append("agents and groups")
+            self.core.settings = settings
+            self._plugins = plugins
+            if after.gateway != before.gateway:
+                changed.append("gateway")
+                if self._bind is None and after.gateway.bind_address != before.gateway.bind_address:
+                    changed.append("gateway.bind_address needs a restart")
+            changed += await self._supervisor.apply(after.adapters, anew=after.plugins != before.plugins)
+            await self._journal("reloaded", {"changed": changed})
+        finally:
+            self._notifier.ready()
+        self.dispatcher.wake()
+        return tuple(changed)
+
+    def wake(self) -> None:
+        """There is something new in the store."""
+        self.dispatcher.wake()
+        self._schedules.wake()
+
+    # --- what is asked on the control socket
+
+    async def _control(self, request: dict[str, Any]) -> dict[str, Any]:
+        command = request["command"]
+        if command == "status":
+            status: dict[str, Any] = msgspec.to_builtins(self.status())
+            return status
+        if command == "stop":
+            self.stop("stopped by the operator")
+            return {"pid": os.getpid()}
+        if command == "reload":
+            return {"changed": list(await self.reload())}
+        if command == "wake":
+            self._notice(request.get("ended", ()))
+            self.wake()
+            return {}
+        raise ValidationError(f"the gateway knows no command '{command}'", help="it may be of another version")
+
+    def _notice(self, work_ids: Sequence[str]) -> None:
+        """Another process has ended work that waited."""
+        for work in self.core.store.read(lambda tables: [tables.work.get(work_id) for work_id in work_ids]):
+            if work is not None and work.ended:
+                self.dispatcher.answers.notice(work.work_id)
+                self._ended(work)
+
+    # --- the truth
+
+    def status(self) -> Status:
+        """Return how things stand."""
+
+        def read(tables: Tables) -> tuple[Any, ...]:
+            return (
+                tables.work.open_counts(),
+                tables.work.count_dead(),
+                tables.work.oldest_open(),
+                tables.breakers.list(),
+                tables.events.last_sequence(),
+            )
+
+        reasons = [] if self._state == "running" else [f"the gateway is {self._state}"]
+        if self.dispatcher.storage_error is not None:
+            reasons.append(f"the store takes nothing: {self.dispatcher.storage_error.message}")
+        try:
+            counts, dead, oldest, breakers, events = self.core.store.read(read)
+        except StorageError as error:
+            reasons.append(f"the store cannot be read: {error.message}")
+            counts, dead, oldest, breakers, events = {}, 0, None, (), 0
+        reasons += self._supervisor.reasons()
+        by_adapter = {adapter: AdapterQueue(**states) for adapter, states in counts.items()}
+        in_flight = Counter(run.work.adapter for run in self.dispatcher.runs.values())
+        agents = Counter(run.work.agent_alias for run in self.dispatcher.runs.values())
+        names = {*(row.alias for row in breakers if row.failures), *(name for name in agents if name)}
+        known = {row.alias: row for row in breakers}
+        moment = now()
+        return Status(
+            profile=self.core.profile,
+            pid=os.getpid(),
+            version=__version__,
+            started_at=self._started_at,
+            uptime_seconds=round(time.monotonic() - self._began, 3),
+            state=self._state,
+            ready=not reasons,
+            reasons=tuple(reasons),
+            bind_address=UNSET if self._listener is None else self._listener.url.removeprefix("http://"),
+            components=self._components(),
+            adapters=self._supervisor.views(in_flight),
+            queue=QueueStatus(
+                queued=sum(each.queued for each in by_adapter.values()),
+                ready=sum(each.ready for each in by_adapter.values()),
+                running=sum(each.running for each in by_adapter.values()),
+                dead=dead,
+                by_adapter=by_adapter,
+                oldest_waiting_seconds=UNSET if oldest is None else _seconds_since(oldest),
+            ),
+            store=StoreStatus(
+                writable=self.dispatcher.storage_error is None,
+                events=events,
+                bytes=_size(self.core.settings.paths.database),
+            ),
+            agents=tuple(_agent(name, known.get(name), agents[name], moment) for name in sorted(names)),
+            jobs=JobsStatus(
+                running=sum(1 for run in self.dispatcher.runs.values() if run.work.kind == "job"),
+            ),
+        )
+
+    def _components(self) -> tuple[ComponentStatus, ...]:
+        store = self.dispatcher.storage_error
+        return (
+            ComponentStatus(name="listener", state="running", detail=self._listener.url if self._listener else UNSET),
+            ComponentStatus(name="store", state="retrying", detail=store.message)
+            if store is not None
+            else ComponentStatus(name="store", state="running"),
+            ComponentStatus(name="dispatcher", state="running", detail=f"{len(self.dispatcher.runs)} running"),
+            ComponentStatus(name="adapters", state="running", detail=f"{len(self._supervisor.adapters)} enabled"),
+        )
+
+    # --- what goes on beside
+
+    def _ended(self, work: WorkRow) -> None:
+        """Work has ended: there is room for more."""
+        if work.kind == "delivery":
+            self.room.leave(work.adapter, work.lane or work.request.get(LANE))
+
+    async def _keep_house(self) -> None:
+        """Forget answers that are older than they are kept."""
+        while True:
+            keep = duration_seconds(self.core.settings.config.gateway.keep_answers)
+            try:
+                await self._prune(_ago(keep))
+            except StorageError as error:
+                log.warning("old answers could not be forgotten: %s", error.message)
+            await anyio.sleep(min(HOUSEKEEPING_SECONDS, keep))
+
+    async def _prune(self, before: str) -> None:
+        forgotten = 1
+        while forgotten:
+            forgotten = await self.core.store.commit(lambda tables: tables.work.prune(before))
+
+    async def _watch(self) -> None:
+        """Tell the watchdog that the loop turns; try a store that takes nothing, so that readiness comes back."""
+        interval = self._notifier.watchdog_seconds
+        while True:
+            await anyio.sleep(min(interval or WATCH_SECONDS, WATCH_SECONDS))
+            if interval is not None:
+                self._notifier.alive()
+            if self.dispatcher.storage_error is not None:
+                await self.dispatcher.try_store()
+
+    async def _journal(self, name: str, payload: dict[str, Any]) -> None:
+        event = journal_event(f"missive.gateway.{name}", source="gateway:daemon", payload=payload)
+        try:
+            with anyio.CancelScope(shield=True):
+                await self.core.store.commit(lambda tables: tables.events.append(event))
+        except StorageError as error:
+            log.warning("the journal could not be written: %s", error.message)
+
+
+async def _silent(data: Data) -> None:
+    """Show nothing."""
+
+
+def _agent(name: str, breaker: Any, in_flight: int, at: str) -> AgentStatus:
+    if breaker is None:
+        return AgentStatus(agent=name, breaker="closed", failures=0, in_flight=in_flight)
+    state = "closed" if breaker.until is None else "open" if breaker.until > at else "half_open"
+    return AgentStatus(
+        agent=name,
+        breaker=state,
+        failures=breaker.failures,
+        in_flight=in_flight,
+        until=breaker.until or UNSET,
+        last_error=breaker.last_error or UNSET,
+    )
+
+
+def _seconds_since(text: str) -> float:
+    from datetime import UTC, datetime
+
+    return max(0.0, round((datetime.now(UTC) - datetime.fromisoformat(text)).total_seconds(), 3))
+
+
+def _ago(seconds: float) -> str:
+    from datetime import UTC, datetime, timedelta
+
+    return (datetime.now(UTC) - timedelta(seconds=seconds)).isoformat(timespec="microseconds")[:26] + "Z"
+
+
+def _size(path: Any) -> int:
+    try:
+        return int(path.stat().st_size)
+    except OSError:
+        return 0

@@ -1,0 +1,261 @@
+"""Runs every enabled adapter: starts it, starts it again when it fails, stops it."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from missive_host.envelopes import from_stored
+from missive_host.errors import ConfigError, MissiveError
+from missive_host.gateway.intake import GatewayIntake, Room
+from missive_host.ids import now
+from missive_host.outputs_gateway import AdapterStatus
+from missive_host.protocols import Adapter, AdapterContext, Listener, Principal, Restoring
+
+if TYPE_CHECKING:
+    from anyio.abc import TaskGroup
+
+    from missive_host.a2a.parts import FileAccess
+    from missive_host.config.model import AdapterBlock
+    from missive_host.gateway.dispatcher import Dispatcher
+    from missive_host.plugins import Plugins
+    from missive_host.specs import AdapterSpec
+
+log = logging.getLogger("missive.gateway")
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0
+"""Seconds before an adapter that has failed is started again; they double, with jitter."""
+GOOD_SECONDS = 60.0
+"""An adapter that has run so long is started again at once."""
+
+
+class Supervised:
+    """An adapter and how it fares."""
+
+    def __init__(self, name: str, block: AdapterBlock) -> None:
+        self.name = name
+        self.block = block
+        self.state = "starting"
+        self.since = now()
+        self.restarts = 0
+        self.last_error: str | None = None
+        self.files: FileAccess | None = None
+        self.scope = anyio.CancelScope()
+        self.done = anyio.Event()
+
+    def become(self, state: str) -> None:
+        self.state, self.since = state, now()
+
+    @property
+    def is_down(self) -> bool:
+        return self.state not in ("running", "finished")
+
+
+class Supervisor:
+    """The adapters of one gateway."""
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        room: Room,
+        plugins: Callable[[], Plugins],
+        *,
+        listener: Listener | None,
+        authenticate: Callable[[str], Principal | None] | None,
+        data: Path,
+    ) -> None:
+        self._dispatcher = dispatcher
+        self._room = room
+        self._plugins = plugins
+        self._listener = listener
+        self._authenticate = authenticate
+        self._data = data
+        self._group: TaskGroup | None = None
+        self.adapters: dict[str, Supervised] = {}
+
+    # --- what others ask
+
+    def files(self, adapter: str) -> FileAccess | None:
+        """Return which files the messages of an adapter may carry."""
+        found = self.adapters.get(adapter)
+        return found.files if found is not None else None
+
+    def views(self, in_flight: Mapping[str, int]) -> tuple[AdapterStatus, ...]:
+        return tuple(
+            AdapterStatus(
+                name=each.name,
+                kind=each.block.kind,
+                state=each.state,
+                required=each.block.required,
+                restarts=each.restarts,
+                since=each.since,
+                in_flight=in_flight.get(each.name, 0),
+                **({} if each.last_error is None else {"last_error": each.last_error}),
+            )
+            for each in self.adapters.values()
+        )
+
+    def reasons(self) -> list[str]:
+        """Return why the gateway is not ready, as far as adapters are the reason."""
+        return [
+            f"adapter '{each.name}' is {each.state}" + (f": {each.last_error}" if each.last_error else "")
+            for each in self.adapters.values()
+            if each.is_down and each.block.required
+        ]
+
+    # --- life
+
+    def open(self, group: TaskGroup) -> None:
+        self._group = group
+
+    async def apply(self, blocks: Mapping[str, AdapterBlock], *, anew: bool = False) -> tuple[str, ...]:
+        """Run these adapters: start new ones, stop those that are gone, start changed ones (with `anew` all) anew.
+
+        Return what was done, in words.
+        """
+        changed: list[str] = []
+        wanted = {name: block for name, block in blocks.items() if block.enabled}
+        for name, each in tuple(self.adapters.items()):
+            if name not in wanted or anew or wanted[name] != each.block:
+                await self._stop(each)
+                if name not in wanted:
+                    del self.adapters[name]
+                    changed.append(f"adapter '{name}' stopped")
+        for name, block in wanted.items():
+            known = self.adapters.get(name)
+            if known is not None and not known.done.is_set():
+                continue
+            changed.append(f"adapter '{name}' started" + (" anew" if known is not None else ""))
+            self._start(name, block)
+        return tuple(changed)
+
+    async def stop(self) -> None:
+        """Stop all reading; what was taken in goes on."""
+        async with anyio.create_task_group() as group:
+            for each in self.adapters.values():
+                group.start_soon(self._stop, each)
+
+    async def _stop(self, each: Supervised) -> None:
+        each.scope.cancel()
+        await each.done.wait()
+
+    def _start(self, name: str, block: AdapterBlock) -> None:
+        assert self._group is not None
+        each = self.adapters[name] = Supervised(name, block)
+        self._group.start_soon(self._supervise, each)
+
+    async def _supervise(self, each: Supervised) -> None:
+        failures = 0
+        try:
+            with each.scope:
+                while True:
+                    begun = anyio.current_time()
+                    try:
+                        await self._run(each)
+                    except Exception as error:  # noqa: BLE001 - one adapter that fails must not end the others
+                        failed = self._report(each, error)
+                        log.warning("adapter '%s' has failed: %s", each.name, failed)
+                    else:
+                        each.become("finished")
+                        return
+                    failures = 1 if anyio.current_time() - begun > GOOD_SECONDS else failures + 1
+                    await anyio.sleep(
+                        min(FIRST_PAUSE * 2.0 ** min(failures - 1, 10), LONGEST_PAUSE) * random.uniform(0.5, 1.0)  # noqa: S311
+                    )
+                    each.restarts += 1
+        finally:
+            if each.scope.cancel_called:
+                each.become("stopped")
+            each.done.set()
+
+    def _report(self, each: Supervised, error: BaseException) -> str:
+        if isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+            error = error.exceptions[0]
+        if not isinstance(error, MissiveError):
+            log.debug("adapter '%s'", each.name, exc_info=error)
+        report = self._dispatcher.core.report(error)
+        each.last_error = report.message
+        each.become("retrying")
+        return report.message
+
+    async def _run(self, each: Supervised) -> None:
+        each.become("starting")
+        adapter = await self._make(each)
+        await self._restore(each, adapter)
+        each.become("running")
+        await adapter.run(GatewayIntake(each.name, self._dispatcher, self._room))
+
+    async def _make(self, each: Supervised) -> Adapter:
+        """Make the adapter from its table of the config. Raises what is wrong with it."""
+        from missive_host.adapter_options import convert_options
+
+        block = each.block
+        spec, _ = self._plugins().adapter(block.kind)
+        options = convert_options(spec, block.settings, label=lambda name: f"adapters.{each.name}.settings.{name}")
+        self._learn_secrets(options)
+        each.files = self._file_access(each, spec, options)
+        data_dir = self._data / "adapters" / each.name
+        await anyio.Path(data_dir).mkdir(parents=True, exist_ok=True, mode=0o700)
+        made: Adapter = self._plugins().factory(spec)(
+            AdapterContext(
+                name=each.name,
+                options=options,
+                log=logging.getLogger(f"missive.{each.name}"),
+                data_dir=data_dir,
+                durable=True,
+                listener=self._listener,
+                authenticate=self._authenticate,
+            )
+        )
+        return made
+
+    def _learn_secrets(self, options: Mapping[str, Any]) -> None:
+        from missive_host.security.secrets import Secret
+
+        for value in options.values():
+            for item in value if isinstance(value, tuple | list) else (value,):
+                if isinstance(item, Secret):
+                    self._dispatcher.core.redactor.add(item)
+
+    def _file_access(self, each: Supervised, spec: AdapterSpec, options: Mapping[str, Any]) -> FileAccess | None:
+        from missive_host.a2a.parts import FileAccess
+
+        root = options[spec.file_root_option] if spec.file_root_option is not None else each.block.file_root
+        return FileAccess.below(root) if root is not None else None
+
+    async def _restore(self, each: Supervised, adapter: Adapter) -> None:
+        """Hand the adapter the deliveries that were taken in and not answered."""
+        if not isinstance(adapter, Restoring):
+            return
+        answers = self._dispatcher.answers
+        await answers.mark()
+        store = self._dispatcher.core.store
+        for work in store.read(lambda tables: tables.work.undelivered(each.name)):
+            if answers.is_awaited(work.work_id) or work.reply_to is None:
+                continue
+            try:
+                viewer = adapter.restore(from_stored(work.request), work.reply_to)
+            except (MissiveError, KeyError, TypeError, ValueError) as error:
+                log.warning("delivery %s cannot be answered any more: %s", work.work_id, error)
+                continue
+            if work.ended or work.outputs:
+                answers.attach_ended(work.work_id, viewer)
+            else:
+                answers.attach(work.work_id, viewer)
+
+
+def specs_of(plugins: Plugins, blocks: Mapping[str, AdapterBlock]) -> list[AdapterSpec]:
+    """Return the declarations of the enabled adapters of the config. Raises `ConfigError` if there is none of one."""
+    specs: list[AdapterSpec] = []
+    for name, block in blocks.items():
+        if block.enabled:
+            try:
+                specs.append(plugins.adapter(block.kind)[0])
+            except MissiveError as error:
+                raise ConfigError(f"adapters.{name}.kind: {error.message}", help=error.help) from None
+    return specs

@@ -120,13 +120,51 @@ PIGEON = {
         """,
     "carrier_pigeon/__init__.py": """
         from missive_host.hookspecs import hookimpl
-        from missive_host.specs import AdapterSpec, Option
+        from missive_host.specs import AdapterSpec, Option, PolicySpec, ReducerSpec
 
 
         @hookimpl
         def missive_adapters():
             note = Option("note", required=True, help="What is tied to its leg.")
             yield AdapterSpec("pigeon", "carrier_pigeon.loft:Loft", "Messages by pigeon post.", options=(note,))
+
+
+        @hookimpl
+        def missive_routing_policies():
+            yield PolicySpec("homing", "carrier_pigeon.flock:Homing", "The last one, who knows the way home.")
+
+
+        @hookimpl
+        def missive_reducers():
+            yield ReducerSpec("flock", "carrier_pigeon.flock:Flock", "How many came home, and who did not.")
+        """,
+    "carrier_pigeon/flock.py": """
+        from missive_host.specs import Decision, Reduced, RoutePlan
+
+
+        class Homing:
+            def plan(self, request, candidates, state):
+                flights = state.get("flights", 0) + 1
+                last = candidates[-1].agent
+                why = f"flight {flights}"
+                decisions = tuple(Decision(each.agent, each.agent == last, why) for each in candidates)
+                return RoutePlan("single", (last,), decisions, state={"flights": flights})
+
+
+        class Flock:
+            def start(self, context):
+                return Counting()
+
+
+        class Counting:
+            def __init__(self):
+                self.home = []
+
+            def add(self, result):
+                self.home += [result.agent] if result.status == "gathered" else []
+
+            def close(self, missing):
+                return Reduced(f"{len(self.home)} came home", used=tuple(self.home), notes=missing)
         """,
     "carrier_pigeon/loft.py": """
         import json
@@ -328,10 +366,29 @@ def test_a_plugin_that_is_installed_beside_it(with_extra: Installed, plain: Inst
     assert plugins.keys() == {*BUILT_IN, "pigeon"}
     assert (plugins["pigeon"]["distribution"], plugins["pigeon"]["version"]) == ("carrier-pigeon", "2.3")
     checked = {plugin["name"]: plugin for plugin in with_extra.data("plugin", "check")["plugins"]}
-    assert (checked["pigeon"]["state"], checked["pigeon"]["provides"]) == ("loaded", ["adapter pigeon"])
+    assert (checked["pigeon"]["state"], checked["pigeon"]["provides"]) == (
+        "loaded",
+        [
+            "adapter pigeon",
+            "routing policy homing",
+            "reducer flock",
+        ],
+    )
     with_extra.ok("agent", "add", "tower", agent.url)
     assert with_extra.ok("adapter", "pigeon", "--note", "tower echo bread crumbs") == "coo: bread crumbs\n"
     assert with_extra.ok("adapter", "pigeon", "--note", "nowhere echo hello").startswith("lost: ")
+    with_extra.ok("agent", "add", "nest", agent.url)
+    with_extra.ok("group", "create", "flight", "--routing-policy", "homing")
+    with_extra.ok("group", "add", "flight", "tower", "--rank", "1")
+    with_extra.ok("group", "add", "flight", "nest", "--rank", "2")
+    for _ in range(2):
+        assert with_extra.data("send", "--group", "flight", "echo hello")["agent"] == "nest"
+    (decision, _) = with_extra.data("route", "explain", "--group", "flight")["plan"]["decisions"]
+    assert decision["reason"] == "flight 3"
+    together = with_extra.data("allreduce", "flight", "echo hello", "--strategy", "flock")
+    assert (together["reduced_text"], together["reduce"]["reducer"]["plugin"]) == ("2 came home", "pigeon")
+    with_extra.ok("group", "delete", "flight")
+    with_extra.ok("agent", "remove", "nest")
     with_extra.ok("agent", "remove", "tower")
     assert with_extra.run("adapter", "pigeon", "--note", "x y", "--no-plugin", "pigeon").returncode != 0
     assert "pigeon" not in {plugin["name"] for plugin in plain.data("plugin", "list")["plugins"]}

@@ -12,6 +12,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import msgspec
 import pytest
 from collectives_kit import write_plugin
@@ -267,12 +268,13 @@ def wait_for_store(missive: Missive) -> None:
     wait_for(made)
 
 
-def test_a_barrier_goes_on_after_missive_was_killed_in_the_broadcast(missive: Missive) -> None:
-    process = missive.start("bcast", "crew", "task 1.5", "--context", "ctx")
+def test_a_barrier_goes_on_after_missive_was_killed_in_the_broadcast(missive: Missive, agent: AgentProcess) -> None:
+    process = missive.start("bcast", "crew", "task 4", "--context", "ctx")
     wait_for_store(missive)
     with missive.store() as store:
         wait_for(lambda: len(store.read(lambda tables: tables.messages.list(status="pending"))) == 3)
-        time.sleep(0.5)  # the agents have it now
+        sent = {m.message_id for m in store.read(lambda tables: tables.messages.list()) if m.agent_alias in ("a", "b")}
+        wait_for(lambda: sent <= at_work_on(agent))
         process.kill()
         process.communicate(timeout=30)
         operation = store.read(lambda tables: tables.operations.latest("crew", "ctx"))
@@ -285,9 +287,17 @@ def test_a_barrier_goes_on_after_missive_was_killed_in_the_broadcast(missive: Mi
     )
     assert [(m["agent"], m["status"]) for m in waited["members"]][:2] == [("a", "satisfied"), ("b", "satisfied")]
     gathered = missive.json("gather", "crew", "--context", "ctx")
-    assert [m.get("text") for m in gathered["members"]] == ["Worked for 1.5 s.", "Worked for 1.5 s.", None]
+    assert [m.get("text") for m in gathered["members"]] == ["Worked for 4 s.", "Worked for 4 s.", None]
     reduced = missive.json("reduce", "crew", "--context", "ctx", "--strategy", "tally")
     assert (reduced["status"], reduced["notes"]) == ("partial", ["without old"])
+
+
+def at_work_on(agent: AgentProcess) -> set[str]:
+    """Return the ids of the messages that an agent has made tasks of."""
+    query = {"jsonrpc": "2.0", "id": 1, "method": "ListTasks", "params": {"pageSize": 50, "historyLength": 1}}
+    answer = httpx.post(agent.interfaces["JSONRPC"], json=query, headers={"A2A-Version": "1.0"}, trust_env=False)
+    tasks = answer.json()["result"].get("tasks", [])
+    return {message["messageId"] for task in tasks for message in task.get("history", ())}
 
 
 def test_barrier_and_gather_go_on_after_missive_was_killed_in_the_barrier(missive: Missive) -> None:

@@ -1,6 +1,7 @@
 """What a member has answered so far, as the store has it.
 
-An answer is a task or a direct Message; of several the newest, and nothing from before the broadcast. Its text is
+An answer is a task or a direct Message; of several the newest, nothing from before the broadcast, and nothing that
+answers another one in the same context. Its text is
 
 * of a Message: its text parts;
 * of a task that has completed: the texts of its artifacts, for these are what it made (A2A spec 3.7), else what it
@@ -75,10 +76,13 @@ def answer_of(tables: Tables, crew: Crew, member: Member) -> Answer:
     if member.request_message_id is not None:
         request = tables.messages.find(member.agent, member.request_message_id)
     asked = member.task_id or (request.task_id if request is not None else None)
+    others: frozenset[str] = frozenset()
+    if crew.broadcast is not None:
+        others = tables.operations.answers_to_others(crew.broadcast, member.agent)
     tasks = [
         task
         for task in tables.tasks.list(agent=member.agent, context=crew.context_id).tasks
-        if task.created_at >= crew.since or task.task_id == asked
+        if task.task_id == asked or (task.created_at >= crew.since and task.task_id not in others)
     ]
     if asked is not None and all(task.task_id != asked for task in tasks):
         known = tables.tasks.find(member.agent, asked)
@@ -87,7 +91,7 @@ def answer_of(tables: Tables, crew: Crew, member: Member) -> Answer:
     messages = [
         message
         for message in tables.messages.list(agent=member.agent, context=crew.context_id)
-        if is_reply(message) and message.created_at >= crew.since
+        if is_reply(message) and message.created_at >= crew.since and message.message_id not in others
     ]
     message = messages[-1] if messages else None
     if task is not None and message is not None:

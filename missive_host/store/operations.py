@@ -35,6 +35,14 @@ _PUT_MEMBER = """
         task_id = excluded.task_id, remote_context_id = excluded.remote_context_id, state = excluded.state,
         shape = excluded.shape, error_json = excluded.error_json, updated_at = excluded.updated_at
 """
+_ANSWERS_TO_OTHERS = """
+    SELECT m.task_id, m.response_message_id, q.task_id
+    FROM operations o JOIN operation_members m USING (operation_id)
+        LEFT JOIN messages q ON q.agent_alias = m.agent_alias AND q.message_id = m.request_message_id
+            AND q.direction = 'request'
+    WHERE o.group_name = ? AND o.context_id = ? AND o.operation_id <> ? AND m.agent_alias = ?
+        AND m.request_message_id IS NOT NULL AND o.kind IN ('bcast', 'scatter')
+"""
 _TOUCH = "UPDATE operations SET updated_at = max(updated_at, ?) WHERE operation_id = ?"
 
 
@@ -84,6 +92,13 @@ class Operations:
         """Return the members of an operation in order of rank, then agent."""
         found = [_member(row) for row in self._execute(_SELECT_MEMBERS, (operation_id,))]
         return tuple(sorted(found, key=lambda member: (rank_order(member.rank), member.agent)))
+
+    def answers_to_others(self, operation: OperationRow, agent: str) -> frozenset[str]:
+        """Return the ids of the tasks and messages with which an agent has answered other broadcasts to the same group
+        in the same context.
+        """
+        rows = self._execute(_ANSWERS_TO_OTHERS, (operation.group, operation.context_id, operation.operation_id, agent))
+        return frozenset(value for row in rows for value in row if value is not None)
 
     def put_member(self, member: OperationMemberRow) -> None:
         """Write down how it stands with a member, in place of what was known. The operation must be there."""

@@ -174,6 +174,34 @@ async def test_only_what_came_after_the_broadcast_counts(home: Home, agent: Agen
         assert gathered.members[0].status == "pending"
 
 
+async def test_what_answers_another_broadcast_in_the_same_context_does_not_count(
+    home: Home, agent: AgentProcess
+) -> None:
+    async with home.core() as core:
+        enlist(core, "crew", ("a", agent, "json-rpc"), ("b", agent, "grpc"))
+        first = await core.one(c.Bcast(group="crew", message="task", context="ctx"))
+        await core.one(c.Bcast(group="crew", message="sleep 30", context="ctx", return_immediately=True))
+        result = await core.one(c.Barrier(group="crew", operation=first.operation_id, timeout="1s", **FAST))
+        assert [m.task_id for m in result.members] == [m.task_id for m in first.members]
+        data, failure = await outcome(core, c.Barrier(group="crew", context="ctx", timeout="300ms", **FAST))
+        assert (type(failure), data.pending_count) == (DeadlineError, 2)  # without a name it is the last one
+
+        # Two at once, of which each has answers of its own.
+        results: dict[str, Any] = {}
+
+        async def reduced(text: str) -> None:
+            results[text] = await core.one(
+                c.Allreduce(group="crew", message=f"echo {text}", context="talk", strategy="concat")
+            )
+
+        async with anyio.create_task_group() as group:
+            for text in ("one", "two", "three"):
+                group.start_soon(reduced, text)
+        assert {text: result.reduced_text for text, result in results.items()} == {
+            text: f"{text}\n{text}" for text in ("one", "two", "three")
+        }
+
+
 async def test_members_are_those_of_the_broadcast(home: Home, agent: AgentProcess) -> None:
     async with home.core() as core:
         context = await scattered(core, agent, "echo one", "echo two")

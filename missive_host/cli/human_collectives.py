@@ -126,7 +126,7 @@ def _allreduce(data: oc.AllreduceResult, screen: Screen) -> None:
     screen.note(f"{data.message}, {_seconds(data.elapsed_ms)}", _STYLES.get(data.status, "dim"))
     if reduced is None and data.gather and data.gather.gathered_count:
         screen.note(
-            f"  {number(data.gather.gathered_count, 'answer')} all the same: missive gather {data.group} "
+            f"  {number(data.gather.gathered_count, 'answer')} came: missive gather {data.group} "
             f"--context {data.context_id}"
         )
 

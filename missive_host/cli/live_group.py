@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from missive_host.cli.screen import Screen
 
 _PAUSE = 0.05
-"""Seconds between two drawings of the rows; a member's update is never drawn later than the next one after that."""
+"""Seconds between two drawings of the rows for words alone; another state is drawn at once."""
 
 
 class _Row:
@@ -45,6 +45,7 @@ class GroupView:
     def show(self, data: o.StreamEvent) -> None:
         """Show one event."""
         row = self._rows.setdefault(data.agent, _Row())
+        before = row.state
         value: dict[str, Any] = next(iter(data.raw.values()), {}) if data.raw else {}
         if data.event_type == "message":
             self._say(data.agent, row, value.get("parts"), whole=True)
@@ -59,7 +60,7 @@ class GroupView:
             self._state(
                 data.agent, row, str(data.state), ((value.get("status") or {}).get("message") or {}).get("parts")
             )
-        if self._live and time.monotonic() - self._drawn_at >= _PAUSE:
+        if self._live and (row.state != before or time.monotonic() - self._drawn_at >= _PAUSE):
             self._draw()
 
     def close(self) -> None:

@@ -94,8 +94,8 @@ class Attempt:
         """As in `AttemptView.status`."""
         if self.error is not None:
             return "timeout" if isinstance(self.error, DeadlineError) else "failed"
-        if self.result is not None:
-            return "refused" if self.refused else "answered"
+        if self.result is not None or (self.state in SETTLED and not self.unwanted):
+            return "refused" if self.refused else "answered"  # without a result: it was cut off right after that
         if self._prepared is None or not self._prepared[0].attempted:
             return "not_asked"
         if self.unwanted:

@@ -13,6 +13,7 @@ from support.misbehaving import reply
 from missive_host import commands as c
 from missive_host.errors import DeadlineError, OrchestrationError, ProtocolError, TransportError, ValidationError
 from missive_host.outputs_routes import RouteResult
+from missive_host.routing.attempts import SendAttempt
 
 if TYPE_CHECKING:
     from support.cores import Commands, Home
@@ -398,6 +399,18 @@ async def test_a_quorum_that_cannot_be_reached_any_more_is_not_waited_for(home: 
             [("ann", "failed"), ("bob", "answered"), ("cid", "running")],
         )
         assert "CancelTask" not in methods(server)
+
+
+async def test_an_agent_whose_task_has_ended_is_not_running(home: Home) -> None:
+    """Also if the quorum was decided in the moment before its answer was put together."""
+    async with home.core() as core:
+        gang(core, "quorum", ann=nobody())
+        attempt = SendAttempt(core.core, c.Send(group="gang", message="x"), "ann", [])
+        exchange, _ = attempt.prepare()
+        exchange.attempted = attempt.accepted = True
+        for state, status in (("working", "running"), ("failed", "answered"), ("rejected", "refused")):
+            attempt.state = state
+            assert attempt.status == status
 
 
 async def missed(core: Commands) -> tuple[RouteResult, OrchestrationError]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -150,6 +151,10 @@ def test_around_a_change_of_the_clocks_it_is_what_the_clock_on_the_wall_shows(zo
         (NEW_YORK, 1, "2026-11-01T06:30:00", "2026-11-01T05:00:00"),
         (NEW_YORK, 4, "2026-11-01T08:59:59", "2026-10-31T08:00:00"),
         (NEW_YORK, 4, "2026-11-01T09:00:00", "2026-11-01T09:00:00"),
+        # St. John's, 29 October 2006: a minute after midnight it was 23:01 of the day before again.
+        ("America/St_Johns", 0, "2006-10-29T02:30:30", "2006-10-29T02:30:00"),
+        ("America/St_Johns", 0, "2006-10-29T03:00:00", "2006-10-29T02:30:00"),
+        ("America/St_Johns", 0, "2006-10-29T03:45:00", "2006-10-29T02:30:00"),
     ],
 )
 def test_the_hour_strikes(zone: str, hour: int, moment: str, boundary: str) -> None:
@@ -531,6 +536,28 @@ def test_two_processes_make_one_context_of_a_session(store: Store) -> None:
     assert sorted(row.context_id or "" for row in rows) == sorted(found[0][100:])
     kinds = [kind for kind, _, _ in journal(store)]
     assert (kinds.count("started"), kinds.count("reset"), len(kinds)) == (200, 100, 300)
+
+
+@pytest.mark.parametrize("answers", [1, 40, 150])
+def test_a_process_that_is_killed_leaves_no_session_half_made(store: Store, answers: int) -> None:
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    frames = "".join(f"source-{number % 100} {text(NOON + timedelta(hours=number))}\n" for number in range(2000))
+    command = [sys.executable, "-c", RESOLVER, str(store.path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        child.stdin.write(frames)
+        child.stdin.flush()
+        assert child.stdout.readline() == "ready\n"
+        told = [child.stdout.readline().strip() for _ in range(answers)]
+        child.kill()
+    assert child.returncode == -signal.SIGKILL
+    contexts = {row.context_id for row in store.read(lambda tables: tables.contexts.list())}
+    assert set(told) <= contexts
+    events = journal(store)
+    assert {context for kind, context, _ in events if kind == "started"} == contexts
+    left = {context for kind, context, _ in events if kind == "reset"}
+    assert {row.context_id for row in store.read(lambda tables: tables.sessions.list())} == contexts - left
 
 
 # --- what the agents see

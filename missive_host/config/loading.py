@@ -173,7 +173,7 @@ def _unknown_time_zones(config: Config) -> list[tuple[tuple[str | int, ...], str
 
         try:
             ZoneInfo(sessions.time_zone)
-        except (OSError, ValueError):
+        except (KeyError, OSError, ValueError):
             found.append(((*place, "time_zone"), "this machine knows no such time zone"))
     return found
 

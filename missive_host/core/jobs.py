@@ -234,7 +234,9 @@ def schedule_view(row: ScheduleRow, *, brief: bool = False) -> j.ScheduleView:
 
 def shown_request(command: c.Command, *, brief: bool) -> Json:
     """Return a command as a document; `brief`: with long texts cut."""
-    found: Json = msgspec.to_builtins(command)
+    found: Json = msgspec.json.decode(msgspec.json.encode(command))
+    if not found.get("requirements", True):  # a struct of its own, and so not left out when it says nothing
+        del found["requirements"]
     return {name: _cut(value) for name, value in found.items()} if brief else found
 
 

@@ -86,7 +86,7 @@ def zone(name: str | None) -> tzinfo:
 
     try:
         return ZoneInfo(name)
-    except (OSError, ValueError):
+    except (KeyError, OSError, ValueError):
         raise ValidationError(
             f"field `options.time_zone`: '{name[:64]}' is not a time zone that this machine knows"
             + nearest(name[:64], sorted(available_timezones())),

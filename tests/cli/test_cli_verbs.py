@@ -115,7 +115,7 @@ def test_every_command_has_a_verb_that_sets_all_its_fields() -> None:
     assert "from_bcast" in found[c.Barrier]  # a way to write two of its fields
     found[c.Barrier].remove("from_bcast")
     for struct, names in found.items():
-        fields = {"requirements" if name.startswith("requirements_") else name for name in names}
+        fields = {next((n for n in ("requirements", "options") if name.startswith(n + "_")), name) for name in names}
         assert fields == set(struct.__struct_fields__) - {"timeout"}, struct
 
 

@@ -39,19 +39,19 @@ class AdapterStatus(msgspec.Struct, frozen=True, kw_only=True):
 class AdapterQueue(msgspec.Struct, frozen=True, kw_only=True):
     """What waits, by state."""
 
-    queued: int = 0
+    queued: int
     """Behind another of the same session."""
-    ready: int = 0
+    ready: int
     """Next to run."""
-    running: int = 0
+    running: int
 
 
 class QueueStatus(AdapterQueue, frozen=True, kw_only=True):
     """What was taken in and has not ended."""
 
-    dead: int = 0
+    dead: int
     """In the dead-letter list."""
-    by_adapter: dict[str, AdapterQueue] = msgspec.field(default_factory=dict)
+    by_adapter: dict[str, AdapterQueue]
     oldest_waiting_seconds: float | UnsetType = UNSET
     """How long the oldest that has not been begun waits; not set when none waits."""
 
@@ -82,17 +82,17 @@ class StoreStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobsStatus(msgspec.Struct, frozen=True, kw_only=True):
-    waiting: int = 0
-    running: int = 0
-    schedules: int = 0
+    waiting: int
+    running: int
+    schedules: int
 
 
 class SubscriptionsStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Open tasks that are followed to their end."""
 
-    streaming: int = 0
-    pushed: int = 0
-    polled: int = 0
+    streaming: int
+    pushed: int
+    polled: int
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,15 +110,15 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """Why it is not ready."""
     bind_address: str | UnsetType = UNSET
     """Where it listens; not set when nothing does."""
-    components: tuple[ComponentStatus, ...] = ()
-    adapters: tuple[AdapterStatus, ...] = ()
-    queue: QueueStatus = msgspec.field(default_factory=QueueStatus)
+    components: tuple[ComponentStatus, ...]
+    adapters: tuple[AdapterStatus, ...]
+    queue: QueueStatus
     store: StoreStatus | UnsetType = UNSET
-    agents: tuple[AgentStatus, ...] = ()
-    sessions: int = 0
+    agents: tuple[AgentStatus, ...]
+    sessions: int
     """How many sessions there are."""
-    jobs: JobsStatus = msgspec.field(default_factory=JobsStatus)
-    subscriptions: SubscriptionsStatus = msgspec.field(default_factory=SubscriptionsStatus)
+    jobs: JobsStatus
+    subscriptions: SubscriptionsStatus
 
 
 class ServiceView(msgspec.Struct, frozen=True, kw_only=True):

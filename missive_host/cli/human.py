@@ -439,6 +439,7 @@ ELSEWHERE: Mapping[str, str] = {
     "allreduce": _COLLECTIVES,
     "route": "missive_host.cli.routes",
     "group": "missive_host.cli.human_groups",
+    "gateway": "missive_host.cli.human_gateway",
     "session": "missive_host.cli.human_sessions",
     "job": "missive_host.cli.human_jobs",
 }

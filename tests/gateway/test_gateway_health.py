@@ -21,9 +21,11 @@ from missive_host.outputs_gateway import (
     AdapterQueue,
     AdapterStatus,
     AgentStatus,
+    JobsStatus,
     QueueStatus,
     Status,
     StoreStatus,
+    SubscriptionsStatus,
 )
 
 RUNNING = Status(
@@ -51,7 +53,10 @@ RUNNING = Status(
     ),
     store=StoreStatus(writable=True, events=99, bytes=4096),
     agents=(AgentStatus(agent="echo", breaker="open", failures=3, in_flight=1),),
+    components=(),
     sessions=5,
+    jobs=JobsStatus(waiting=0, running=0, schedules=0),
+    subscriptions=SubscriptionsStatus(streaming=0, pushed=0, polled=0),
 )
 
 

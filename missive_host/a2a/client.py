@@ -13,6 +13,7 @@ from missive_host import __version__
 from missive_host.a2a.binding import Binding, Headers
 from missive_host.a2a.negotiate import spoken_version
 from missive_host.a2a.shapes import INTERRUPTED, SETTLED, Json, payload, state
+from missive_host.a2a.streams import OpenStreams
 from missive_host.errors import MissiveError, ProtocolError, TransportError
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class Connections:
         from missive_host.a2a.http import HttpClient
 
         self.http: HttpClient = HttpClient(connect_timeout=connect_timeout)
+        self.streams = OpenStreams()
         self._grpc: GrpcChannels | None = None
         self._codecs: dict[str, object] = {}
 
@@ -92,11 +94,13 @@ class AgentClient:
         streaming: bool,
         retries: Retries,
         reply_seconds: float,
+        streams: OpenStreams,
     ) -> None:
         self.alias = alias
         self.interface = interface
         self.streaming = streaming
         self.retries = retries
+        self.streams = streams
         self._reply_seconds = reply_seconds
         self._binding = binding
         self._headers = headers
@@ -127,9 +131,16 @@ class AgentClient:
         following = _Following(self, on_event, answering="taskId" in body["message"])
         return await following.run("stream", body)
 
-    async def subscribe(self, task_id: str, on_event: Callable[[Json], Awaitable[None]]) -> int:
-        """Follow a task that runs already; as `stream`."""
-        return await _Following(self, on_event, task_id=task_id).run("subscribe", {"id": task_id})
+    async def subscribe(
+        self, task_id: str, on_event: Callable[[Json], Awaitable[None]], *, background: bool = False
+    ) -> int:
+        """Follow a task that runs already; as `stream`.
+
+        In the `background` it is not in `streams`, to give way to those that are, and does not insist: when the agent
+        cannot be reached it raises, and when the agent cannot subscribe it returns.
+        """
+        following = _Following(self, on_event, task_id=task_id, background=background)
+        return await following.run("subscribe", {"id": task_id})
 
     async def _ask(self, operation: str, request: Json) -> Json:
         """Do a call that no agent has a reason to take long for; `send` may wait for a task to end."""
@@ -178,10 +189,13 @@ class _Following:
         *,
         task_id: str | None = None,
         answering: bool = False,
+        background: bool = False,
     ) -> None:
         self._client = client
         self._on_event = on_event
         self._task_id = task_id
+        self._background = background
+        self._entered: str | None = None
         self._answering = answering
         """We answer a task that waits. If the first event is the task, still waiting, that is how it was before."""
         self._waits = False
@@ -192,6 +206,19 @@ class _Following:
         self._seen: Json | None = None
 
     async def run(self, operation: str, request: Json) -> int:
+        try:
+            self._enter()
+            return await self._run(operation, request)
+        finally:
+            if self._entered is not None:
+                self._client.streams.leave(self._client.alias, self._entered)
+
+    def _enter(self) -> None:
+        if not self._background and self._entered is None and self._task_id is not None:
+            self._entered = self._task_id
+            self._client.streams.enter(self._client.alias, self._task_id)
+
+    async def _run(self, operation: str, request: Json) -> int:
         attempt = 0
         while True:
             try:
@@ -200,7 +227,7 @@ class _Following:
                 if isinstance(error, ProtocolError) or (operation == "subscribe" and _cannot_subscribe(error)):
                     if self._task_id is None or not await self._ended_anyway(error):
                         raise
-                elif not self._started:
+                elif self._background or not self._started:
                     again = _worth_another_try(error, idempotent=operation == "subscribe")
                     if again and attempt < self._client.retries.attempts:
                         await self._client.retries.pause(attempt, error)
@@ -220,7 +247,8 @@ class _Following:
                 )
             self._resumed += 1
             if self._fruitless >= RESUME_ATTEMPTS or not self._client.streaming:
-                await self._poll()
+                if not self._background:
+                    await self._poll()
                 return self._resumed
             await self._client.retries.pause(self._fruitless)
             self._fruitless += 1
@@ -252,6 +280,7 @@ class _Following:
             if name == "statusUpdate":
                 self._done = state(value["status"]) in SETTLED
         self._fruitless = 0
+        self._enter()
         await self._on_event(event)
 
     async def _ended_anyway(self, error: MissiveError) -> bool:

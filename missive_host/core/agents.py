@@ -215,6 +215,7 @@ class Agents:
             streaming=bool(card.json.get("capabilities", {}).get("streaming")),
             retries=Retries(qos.retry_attempts, duration_seconds(qos.retry_backoff)),
             reply_seconds=duration_seconds(qos.timeout),
+            streams=self._core.connections.streams,
         )
         self._clients[(alias, binding)] = ((row.updated_at, card.row.fetched_at), client)
         return client

@@ -74,6 +74,16 @@ class Exchange(msgspec.Struct):
     """The work that it is done for."""
 
 
+class Road(msgspec.Struct, frozen=True):
+    """How events come that nobody waits for, and how they are written down."""
+
+    kind: str
+    """The journal has them as ``a2a.<kind>.*``."""
+    source: str
+    direction: str
+    """Of the messages that come with them."""
+
+
 class Recorder:
     """Writes exchanges down."""
 
@@ -208,7 +218,7 @@ class Recorder:
                 self._put_task(tables, exchange.agent, value, exchange.context_id, interface.protocol_version, at)
             else:
                 exchange.task_id = value["taskId"]
-                message_id = self._put_update(tables, exchange, name, value, interface, at)
+                message_id = self._put_update(tables, exchange, name, value, interface.protocol_version, at)
             if first:
                 tables.messages.settle_request(
                     exchange.agent,
@@ -232,6 +242,30 @@ class Recorder:
             )
 
         return await self._core.commit(write)
+
+    def store_received(
+        self, tables: Tables, exchange: Exchange, event: Json, road: Road, *, version: str | None, whole: bool = True
+    ) -> int | None:
+        """Write down what came by a road of the gateway's; return its sequence, or None if it says nothing new.
+
+        Not `whole`: an artifact's chunk is for the journal only, because somebody else appends it.
+        """
+        at = now()
+        event = self._core.redactor.known(event)
+        name, value = payload(event)
+        self._join_context(tables, exchange, value.get("contextId"), at)
+        if name == "task":
+            exchange.task_id = value["id"]
+            if not self._put_task(tables, exchange.agent, value, exchange.context_id, version, at, "gateway"):
+                return None
+        elif name == "message":
+            self._put_message(tables, exchange, value, road.direction, at)
+        else:
+            exchange.task_id = value["taskId"]
+            if whole or name == "statusUpdate":
+                self._put_update(tables, exchange, name, value, version, at, "gateway", road.direction)
+        row = self._event(f"a2a.{road.kind}.{EVENT_TYPES[name]}", exchange, event, at, road.source)
+        return tables.events.append(row)
 
     async def observed(self, agent: str, task: Json, interface: SelectedInterface, *, observed_by: str) -> None:
         """Commit a task as the agent showed it. The journal is written only if it changed."""
@@ -281,7 +315,16 @@ class Recorder:
         tables.contexts.bind_remote(exchange.context_id, exchange.agent, remote)
         exchange.remote_context_id = remote
 
-    def _put_task(self, tables: Tables, agent: str, task: Json, context_id: str | None, version: str, at: str) -> bool:
+    def _put_task(
+        self,
+        tables: Tables,
+        agent: str,
+        task: Json,
+        context_id: str | None,
+        version: str | None,
+        at: str,
+        source: str = "remote",
+    ) -> bool:
         status = task.get("status", {})
         now_state = state(status)
         message = status.get("message") or {}
@@ -292,6 +335,7 @@ class Recorder:
             context_id=context_id,
             remote_context_id=task.get("contextId"),
             state=now_state,
+            source=source,
             protocol_version=version,
             task={key: value for key, value in task.items() if key != "artifacts"},
             last_message_id=message.get("messageId") or (history[-1].get("messageId") if history else None),
@@ -310,7 +354,15 @@ class Recorder:
         return changed
 
     def _put_update(
-        self, tables: Tables, exchange: Exchange, name: str, update: Json, interface: SelectedInterface, at: str
+        self,
+        tables: Tables,
+        exchange: Exchange,
+        name: str,
+        update: Json,
+        version: str | None,
+        at: str,
+        source: str = "remote",
+        direction: str = "stream_event",
     ) -> str | None:
         """Store a status or artifact update; return the id of the message that came with it."""
         agent, task_id = exchange.agent, update["taskId"]
@@ -318,11 +370,11 @@ class Recorder:
             task: Json = {"id": task_id, "status": update["status"]}
             if update.get("contextId"):
                 task["contextId"] = update["contextId"]
-            self._put_task(tables, agent, task, exchange.context_id, interface.protocol_version, at)
+            self._put_task(tables, agent, task, exchange.context_id, version, at, source)
             message = update["status"].get("message") or {}
             message_id: str | None = message.get("messageId")
             if message_id is not None:  # without one, it is in the journal and in the task
-                self._put_message(tables, exchange, message, "stream_event", at)
+                self._put_message(tables, exchange, message, direction, at)
             return message_id
         artifact = update["artifact"]
         tables.tasks.ensure(agent, task_id, at=at, context_id=exchange.context_id)
@@ -356,10 +408,10 @@ class Recorder:
             )
         )
 
-    def _event(self, event_type: str, exchange: Exchange, value: Json, at: str) -> EventRow:
+    def _event(self, event_type: str, exchange: Exchange, value: Json, at: str, source: str = "core") -> EventRow:
         return journal_event(
             event_type,
-            source="core",
+            source=source,
             agent_alias=exchange.agent,
             context_id=exchange.context_id,
             task_id=exchange.task_id,

@@ -133,6 +133,20 @@ class Tasks:
             )
         return _task(found[0])
 
+    def state(self, agent_alias: str, task_id: str) -> str | None:
+        """Return a task's state, None if it is unknown."""
+        row = self._execute(
+            "SELECT state FROM tasks WHERE agent_alias = ? AND task_id = ?", (agent_alias, task_id)
+        ).fetchone()
+        return row[0] if row else None
+
+    def open(self, *, untouched_since: str | None = None) -> tuple[tuple[str, str], ...]:
+        """Return agent and id of each task of a registered agent that goes on and does not wait for us."""
+        where = Where().add("state IN ('submitted', 'working', 'unknown')")
+        where.add("agent_alias IN (SELECT alias FROM agents)").given("updated_at <= ?", untouched_since)
+        rows = self._execute(where.sql("SELECT agent_alias, task_id FROM tasks", "ORDER BY updated_at"), where.values)
+        return tuple(rows.fetchall())
+
     def list(
         self,
         *,

@@ -77,6 +77,9 @@ CREATE TABLE sessions (
 ) STRICT;
 CREATE INDEX sessions_by_time ON sessions (last_active_at);
 
+-- The tasks that are to be followed.
+CREATE INDEX tasks_open ON tasks (updated_at) WHERE state IN ('submitted', 'working', 'unknown');
+
 CREATE TABLE push_configs (
     agent_alias   TEXT NOT NULL,
     task_id       TEXT NOT NULL,

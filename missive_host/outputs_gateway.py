@@ -90,9 +90,8 @@ class JobsStatus(msgspec.Struct, frozen=True, kw_only=True):
 class SubscriptionsStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Open tasks that are followed to their end."""
 
-    streaming: int
-    pushed: int
-    polled: int
+    followed: int
+    """How many."""
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):

@@ -24,11 +24,13 @@ from msgspec import UNSET
 
 from missive_host import __version__
 from missive_host.commands import duration_seconds
+from missive_host.core.jobs import ADAPTER as JOB_ADAPTER
 from missive_host.core.recorder import journal_event
 from missive_host.core.seeding import seed
 from missive_host.errors import ConfigError, MissiveError, StorageError, ValidationError
 from missive_host.gateway.control import control_path, serve_control
 from missive_host.gateway.dispatcher import LANE, Dispatcher
+from missive_host.gateway.following import TaskFollowers
 from missive_host.gateway.health import HealthPaths, health_app
 from missive_host.gateway.intake import Room
 from missive_host.gateway.listener import HttpListener
@@ -48,6 +50,7 @@ from missive_host.outputs_gateway import (
     QueueStatus,
     Status,
     StoreStatus,
+    SubscriptionsStatus,
 )
 
 if TYPE_CHECKING:
@@ -104,6 +107,7 @@ class Gateway:
         self.dispatcher = Dispatcher(core, files=self._files, adapter_limit=self._adapter_limit, observer=self._metrics)
         self.dispatcher.on_ended = self._ended
         self._schedules = Schedules(core)
+        self.followers = TaskFollowers(core)
         self._supervisor: Supervisor
 
     def _adapter_capacity(self, adapter: str) -> int | None:
@@ -171,6 +175,7 @@ class Gateway:
             await self._supervisor.apply(core.settings.config.adapters)
             group.start_soon(self._keep_house)
             group.start_soon(self._schedules.run)
+            group.start_soon(self.followers.run)
             group.start_soon(self._watch)
             await self._begin()
             await self._stopping.wait()
@@ -323,6 +328,9 @@ class Gateway:
         def read(tables: Tables) -> tuple[Any, ...]:
             return (
                 tables.work.open_counts(),
+                Counter(tables.work.open_counts("job").get(JOB_ADAPTER, {})),
+                len(tables.schedules.list()),
+                tables.sessions.count(),
                 tables.work.count_dead(),
                 tables.work.oldest_open(),
                 tables.breakers.list(),
@@ -333,10 +341,10 @@ class Gateway:
         if self.dispatcher.storage_error is not None:
             reasons.append(f"the store takes nothing: {self.dispatcher.storage_error.message}")
         try:
-            counts, dead, oldest, breakers, events = self.core.store.read(read)
+            counts, jobs, schedules, sessions, dead, oldest, breakers, events = self.core.store.read(read)
         except StorageError as error:
             reasons.append(f"the store cannot be read: {error.message}")
-            counts, dead, oldest, breakers, events = {}, 0, None, (), 0
+            counts, jobs, schedules, sessions, dead, oldest, breakers, events = {}, Counter(), 0, 0, 0, None, (), 0
         reasons += self._supervisor.reasons()
         by_adapter = {adapter: AdapterQueue(**states) for adapter, states in counts.items()}
         in_flight = Counter(run.work.adapter for run in self.dispatcher.runs.values())
@@ -370,9 +378,9 @@ class Gateway:
                 bytes=_size(self.core.settings.paths.database),
             ),
             agents=tuple(_agent(name, known.get(name), agents[name], moment) for name in sorted(names)),
-            jobs=JobsStatus(
-                running=sum(1 for run in self.dispatcher.runs.values() if run.work.kind == "job"),
-            ),
+            sessions=sessions,
+            jobs=JobsStatus(waiting=jobs["queued"] + jobs["ready"], running=jobs["running"], schedules=schedules),
+            subscriptions=SubscriptionsStatus(followed=self.followers.count),
         )
 
     def _components(self) -> tuple[ComponentStatus, ...]:

@@ -65,6 +65,10 @@ class Sessions:
             (at, adapter, source_id, target, resume_name),
         )
 
+    def count(self) -> int:
+        (count,) = self._execute("SELECT COUNT(*) FROM sessions").fetchone()
+        return int(count)
+
     def list(
         self,
         *,

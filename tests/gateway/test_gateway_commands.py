@@ -54,7 +54,7 @@ STATUS = {
     "store": {"writable": False, "events": 5, "bytes": 6},
     "agents": [{"agent": "echo", "breaker": "open", "failures": 3, "in_flight": 0}],
     "sessions": 7, "jobs": {"waiting": 0, "running": 1, "schedules": 2},
-    "subscriptions": {"streaming": 1, "pushed": 0, "polled": 0},
+    "subscriptions": {"followed": 1},
 }  # fmt: skip
 
 

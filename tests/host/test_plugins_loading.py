@@ -238,7 +238,8 @@ def test_a_declaration_claimed_by_two_is_provided_by_neither(site: Any) -> None:
         try:
             plugins.adapter("dove")
         except PluginError as error:
-            result = [error.message, error.help, plugins.reducer("join")[1].name, [spec.name for spec, _ in plugins.adapters()]]
+            names = [spec.name for spec, _ in plugins.adapters()]
+            result = [error.message, error.help, plugins.reducer("join")[1].name, names]
         """
     )
     message, remedy, owner, adapters = loaded.result

@@ -440,6 +440,7 @@ ELSEWHERE: Mapping[str, str] = {
     "route": "missive_host.cli.routes",
     "group": "missive_host.cli.human_groups",
     "gateway": "missive_host.cli.human_gateway",
+    "intake": "missive_host.cli.human_intake",
     "session": "missive_host.cli.human_sessions",
     "job": "missive_host.cli.human_jobs",
 }

@@ -101,6 +101,10 @@ from missive_host.commands.collective import (
 from missive_host.commands.collective import (
     Scatter as Scatter,
 )
+from missive_host.commands.intake import IntakeDrop as IntakeDrop
+from missive_host.commands.intake import IntakeList as IntakeList
+from missive_host.commands.intake import IntakeRetry as IntakeRetry
+from missive_host.commands.intake import IntakeShow as IntakeShow
 from missive_host.commands.jobs import (
     JobCancel as JobCancel,
 )
@@ -346,5 +350,9 @@ OPERATOR_COMMANDS: tuple[type[Command], ...] = (
     SessionList,
     SessionShow,
     SessionReset,
+    IntakeList,
+    IntakeShow,
+    IntakeRetry,
+    IntakeDrop,
 )
 """What only the command line accepts."""

@@ -164,6 +164,7 @@ class Gateway:
         )
         counts, lanes = core.store.read(lambda tables: (tables.work.open_counts("delivery"), tables.work.lane_counts()))
         self.room.fill({adapter: sum(states.values()) for adapter, states in counts.items()}, lanes)
+        self.dispatcher.on_unattended = self._supervisor.attend
         async with anyio.create_task_group() as group:
             await group.start(self._signals)
             await group.start(listener.serve)

@@ -101,6 +101,8 @@ class Dispatcher:
         """Set while the store takes nothing."""
         self.on_ended: Callable[[WorkRow], None] = lambda _work: None
         """Called when work has ended."""
+        self.on_unattended: Callable[[WorkRow], None] = lambda _work: None
+        """Called when a delivery begins whose answer nobody waits for: its adapter may restore it."""
         self.runs: dict[str, Run] = {}
         self._files = files
         self._adapter_limit = adapter_limit
@@ -315,6 +317,8 @@ class Dispatcher:
         work = run.work
         outcome: Outcome | None = None
         try:
+            if work.kind == "delivery" and not self.answers.is_awaited(work.work_id):
+                self.on_unattended(work)
             self.answers.begin(work.work_id, work.outputs)
             ended, error = False, None
             with run.scope:

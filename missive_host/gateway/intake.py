@@ -45,7 +45,7 @@ class Room:
         return max(0, self._lanes[lane] - running)
 
     def leave(self, adapter: str, lane: str | None) -> None:
-        self._open[adapter] -= 1
+        self._open[adapter] = max(0, self._open[adapter] - 1)
         if lane is not None:
             self._lanes[lane] -= 1
             if self._lanes[lane] <= 0:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from missive_host.gateway.dispatcher import Dispatcher
     from missive_host.plugins import Plugins
     from missive_host.specs import AdapterSpec
+    from missive_host.store import WorkRow
 
 log = logging.getLogger("missive.gateway")
 
@@ -45,6 +46,7 @@ class Supervised:
         self.restarts = 0
         self.last_error: str | None = None
         self.files: FileAccess | None = None
+        self.adapter: Adapter | None = None
         self.scope = anyio.CancelScope()
         self.done = anyio.Event()
 
@@ -185,7 +187,7 @@ class Supervisor:
 
     async def _run(self, each: Supervised) -> None:
         each.become("starting")
-        adapter = await self._make(each)
+        adapter = each.adapter = await self._make(each)
         await self._restore(each, adapter)
         each.become("running")
         await adapter.run(GatewayIntake(each.name, self._dispatcher, self._room))
@@ -232,21 +234,30 @@ class Supervisor:
         """Hand the adapter the deliveries that were taken in and not answered."""
         if not isinstance(adapter, Restoring):
             return
-        answers = self._dispatcher.answers
-        await answers.mark()
+        await self._dispatcher.answers.mark()
         store = self._dispatcher.core.store
         for work in store.read(lambda tables: tables.work.undelivered(each.name)):
-            if answers.is_awaited(work.work_id) or work.reply_to is None:
-                continue
-            try:
-                viewer = adapter.restore(from_stored(work.request), work.reply_to)
-            except (MissiveError, KeyError, TypeError, ValueError) as error:
-                log.warning("delivery %s cannot be answered any more: %s", work.work_id, error)
-                continue
-            if work.ended or work.outputs:
-                answers.attach_ended(work.work_id, viewer)
-            else:
-                answers.attach(work.work_id, viewer)
+            self._attend(adapter, work)
+
+    def attend(self, work: WorkRow) -> None:
+        """Let the adapter of a delivery wait for its answer, if it can."""
+        each = self.adapters.get(work.adapter)
+        if each is not None and isinstance(each.adapter, Restoring):
+            self._attend(each.adapter, work)
+
+    def _attend(self, adapter: Restoring, work: WorkRow) -> None:
+        answers = self._dispatcher.answers
+        if answers.is_awaited(work.work_id) or work.reply_to is None:
+            return
+        try:
+            viewer = adapter.restore(from_stored(work.request), work.reply_to)
+        except (MissiveError, KeyError, TypeError, ValueError) as error:
+            log.warning("delivery %s cannot be answered any more: %s", work.work_id, error)
+            return
+        if work.ended or work.outputs:
+            answers.attach_ended(work.work_id, viewer)
+        else:
+            answers.attach(work.work_id, viewer)
 
 
 def specs_of(plugins: Plugins, blocks: Mapping[str, AdapterBlock]) -> list[AdapterSpec]:

@@ -55,7 +55,7 @@ def _daemon(daemon: g.Status, screen: Screen) -> None:
             ("jobs", f"{jobs.running} running, {jobs.waiting} waiting, {number(jobs.schedules, 'schedule')}"),
             (
                 "followed",
-                f"{followed.followed} followed",
+                number(followed.followed, "task"),
             ),
         )
     )

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from missive_host.outputs import SelectedInterface
     from missive_host.store import Tables
 
-LOOKED_THROUGH = 50
-"""How many of an agent's newest tasks are searched for a lost one."""
+PAGE = 50
+PAGES = 10
+"""How many of an agent's newest tasks are searched for a lost one: as many pages of so many."""
 HISTORY = 20
 """How many messages of each: the request is the first that a task has."""
 
@@ -50,31 +51,39 @@ async def _look_for(core: Core, context_id: str, member: Member, answer: Answer,
     remote = core.store.read(lambda tables: tables.contexts.remote_of(context_id, member.agent))
     if (request is None and remote is None) or (request is not None and request.status == "failed"):
         return None
-    query: Json = {"pageSize": LOOKED_THROUGH, "historyLength": HISTORY}
+    query: Json = {"pageSize": PAGE, "historyLength": HISTORY}
     if remote is not None:
         query["contextId"] = remote
 
-    async def look(client: AgentClient) -> list[Json]:
-        tasks: list[Json] = (await client.list_tasks(query)).get("tasks", [])
-        return tasks
+    async def look(client: AgentClient) -> Json | None:
+        page = query
+        for _ in range(PAGES):
+            answer = await client.list_tasks(page)
+            for task in answer.get("tasks", ()):
+                if request is None or _belongs(task, request):
+                    found: Json = task
+                    return found
+            if not answer.get("nextPageToken"):
+                break
+            page = {**query, "pageToken": answer["nextPageToken"]}
+        return None
 
     try:
-        tasks, client = await core.agents.calling(member.agent, look)
+        found, client = await core.agents.calling(member.agent, look)
     except ProtocolError as error:
         if error.a2a is not None and error.a2a.name in ("UnsupportedOperationError", "MethodNotFoundError"):
             return None  # an agent that cannot list its tasks, as those of A2A 0.3
         raise
-    found = next((task for task in tasks if request is None or _belongs(task, request)), None)
     if found is None:
         return client.interface
-    theirs = found.get("contextId")
+    lost, theirs = found, found.get("contextId")
 
     def write(tables: Tables) -> None:
         if theirs and remote is None:
             tables.contexts.bind_remote(context_id, member.agent, theirs)
-        core.recorder.store_observed(tables, member.agent, found, client.interface, observed_by=by)
+        core.recorder.store_observed(tables, member.agent, lost, client.interface, observed_by=by)
         if request is not None:
-            tables.messages.settle_request(member.agent, request.message_id, "sent", at=now(), task_id=found["id"])
+            tables.messages.settle_request(member.agent, request.message_id, "sent", at=now(), task_id=lost["id"])
 
     await core.commit(write)
     return client.interface

@@ -14,6 +14,7 @@ from route_kit import answer, hangs, says, task
 from support.cores import QUICK, checked
 
 from missive_host import commands as c
+from missive_host.collectives.asking import PAGE
 from missive_host.demo.fleet import AgentSpec, Fleet
 from missive_host.errors import (
     AuthRequiredError,
@@ -445,3 +446,14 @@ async def test_an_answer_that_never_arrived_is_found_at_the_agent(home: Home, ag
         assert {row.status for row in core.requests()} == {"sent"}
         remote = core.read(lambda tables: tables.contexts.find("ctx").remote_contexts)
         assert {m.agent: m.context_id for m in result.members} == remote
+
+
+async def test_an_answer_that_never_arrived_is_found_behind_many_others(home: Home, agent: AgentProcess) -> None:
+    async with home.core() as core:
+        enlist(core, "crew", ("a", agent, "json-rpc"), ("b", agent, "grpc"))
+        sent, _ = await outcome(core, c.Bcast(group="crew", message="task 1", timeout="500ms", context="ctx"))
+        assert {m.task_id for m in sent.members if m.task_id} == set()
+        for _ in range(2 * PAGE):
+            await core.one(c.Send(agent="a", message="task"))
+        result = await core.one(c.Barrier(group="crew", context="ctx", **FAST))
+        assert (result.status, result.reached_count) == ("succeeded", 2)

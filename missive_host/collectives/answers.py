@@ -91,7 +91,11 @@ def answer_of(tables: Tables, crew: Crew, member: Member) -> Answer:
     messages = [
         message
         for message in tables.messages.list(agent=member.agent, context=crew.context_id)
-        if is_reply(message) and message.created_at >= crew.since and message.message_id not in others
+        if is_reply(message)
+        and (
+            message.message_id == member.response_message_id  # an agent may use an id again
+            or (message.created_at >= crew.since and message.message_id not in others)
+        )
     ]
     message = messages[-1] if messages else None
     if task is not None and message is not None:

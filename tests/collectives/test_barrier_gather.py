@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 from collectives_kit import enlist, mixed, outcome, statuses
-from route_kit import answer, hangs, says, task
+from route_kit import answer, hangs, message, says, task
 from support.cores import QUICK, checked
 
 from missive_host import commands as c
@@ -201,6 +201,16 @@ async def test_what_answers_another_broadcast_in_the_same_context_does_not_count
         assert {text: result.reduced_text for text, result in results.items()} == {
             text: f"{text}\n{text}" for text in ("one", "two", "three")
         }
+
+
+async def test_an_agent_may_use_the_id_of_a_message_again(home: Home, misbehaving: Start) -> None:
+    async with home.core() as core:
+        enlist(core, "crew", ("a", misbehaving(answer(message("hi"))).url, ""))
+        for _ in range(2):
+            await core.one(c.Bcast(group="crew", message="x", context="ctx"))
+            waited = await core.one(c.Barrier(group="crew", context="ctx", timeout="1s", **FAST))
+            gathered = await core.one(c.Gather(group="crew", context="ctx"))
+            assert (statuses(waited), gathered.members[0].text) == ({"a": "satisfied"}, "hi")
 
 
 async def test_members_are_those_of_the_broadcast(home: Home, agent: AgentProcess) -> None:

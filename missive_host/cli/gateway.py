@@ -138,14 +138,19 @@ def stop(app: App, dry_run: bool, system: bool, no_wait: bool) -> None:
 
 def _stop_daemon(app: App, *, wait: bool) -> None:
     from missive_host.config.units import parse_duration
-    from missive_host.errors import DeadlineError
+    from missive_host.errors import DeadlineError, TransportError
     from missive_host.gateway.control import ask
     from missive_host.gateway.lock import last_holder
     from missive_host.outputs_gateway import GatewayStopResult
 
     settings = app.settings()
     holder = last_holder(settings.paths)
-    ask(settings.paths, {"command": "stop"}, timeout=_seconds(app, 10.0))
+    try:
+        ask(settings.paths, {"command": "stop"}, timeout=_seconds(app, 10.0))
+    except TransportError as error:
+        if not error.sent or not wait:
+            raise
+        # it was told; whether it ends shows below
     pid = 0 if holder is None else holder.pid
     if not wait:
         _emit(app, GatewayStopResult(pid=pid, stopped=False, message=f"the gateway (process {pid}) is stopping"))

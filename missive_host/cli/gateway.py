@@ -57,8 +57,9 @@ def status(app: App, system: bool) -> int:
     Leaves with 3 if it is not running.
     """
     from msgspec import UNSET, convert
+    from msgspec import ValidationError as MismatchError
 
-    from missive_host.errors import TransportError, ValidationError
+    from missive_host.errors import ProtocolError, TransportError, ValidationError
     from missive_host.gateway.control import ask
     from missive_host.gateway.service import look
     from missive_host.outputs_gateway import GatewayStatusResult, Status
@@ -78,7 +79,14 @@ def status(app: App, system: bool) -> int:
             message += f"; its service is {view.state}"
         _emit(app, GatewayStatusResult(running=False, service=view or UNSET, message=message))
         return EXIT_NOT_RUNNING
-    daemon = convert(answer, Status)
+    try:
+        daemon = convert(answer, Status)
+    except MismatchError as error:
+        raise ProtocolError(
+            "the gateway that runs is of another version than this program",
+            help="restart it: missive gateway stop, then start it again",
+            sources=(str(error),),
+        ) from None
     message = f"the gateway is {daemon.state}" + ("" if daemon.ready else ", and not ready")
     _emit(app, GatewayStatusResult(running=True, daemon=daemon, service=view or UNSET, message=message))
     return 0

@@ -47,7 +47,10 @@ def service_file(
     if settings.path is not None and settings.source != "xdg":
         command += ["--config", str(settings.path.absolute())]
     paths = settings.paths
-    folders = [paths.state, paths.data, paths.cache, paths.database.parent]
+    base = Path(settings.environ["MISSIVE_HOME"]) if service.system else None
+    folders = [paths.state, paths.data, paths.cache] if base is None else [base]
+    if not any(folder in paths.database.parents for folder in folders):
+        folders.append(paths.database.parent)
     folders += [Path(folder).absolute() for folder in writes]
     folders += _folders_of_adapters(settings)
     for text in (*command, *environment.values(), *map(str, folders)):
@@ -63,7 +66,7 @@ def service_file(
         user=user,
         stop_seconds=math.ceil(parse_duration(settings.config.gateway.drain, "drain")) + _GRACE,
         private_tmp=not any(_is_temporary(place) for place in (*folders, control_path(paths), Path(command[0]))),
-        log=str(paths.state / "logs" / "gateway.log"),
+        log=str(paths.state / "logs" / "gateway.log" if base is None else base / "gateway.log"),
     )
 
 
@@ -167,15 +170,15 @@ def _user(service: Service, env: Mapping[str, str], run_as: str | None) -> str |
             help="for example: sudo MISSIVE_HOME=/var/lib/missive missive gateway install --system --run-as missive",
         )
     try:
-        if run_as is not None:
-            return pwd.getpwnam(run_as).pw_name
-        return pwd.getpwuid(folder.stat().st_uid).pw_name
+        named = None if run_as is None else pwd.getpwnam(run_as).pw_name
+        owner = folder.stat().st_uid
+        return named or pwd.getpwuid(owner).pw_name
     except KeyError:
         raise ValidationError(f"--run-as: there is no user '{run_as or 'of that number'}' on this machine") from None
     except OSError:
         raise ValidationError(
-            f"there is no folder {folder}, so it is not known who the service is to run as",
-            help=f"make it first: sudo install -d -m 700 -o USER {folder}",
+            f"there is no folder {folder}, which the service needs and cannot make itself",
+            help=f"make it first: sudo install -d -m 700 -o {run_as or 'USER'} {folder}",
         ) from None
 
 

@@ -63,9 +63,9 @@ class Gateway:
         self.env = {**os.environ, "HOME": str(home), "MISSIVE_HOME": str(home / "missive"), "PATH": str(home)}
         self.process: subprocess.Popen[str] | None = None
 
-    def start(self, ending: float = 0.0) -> subprocess.Popen[str]:
+    def start(self, ending: float = 0.0, says: dict[str, Any] = STATUS) -> subprocess.Popen[str]:
         self.process = subprocess.Popen(
-            [sys.executable, "-c", DAEMON, str(ending), json.dumps(STATUS)],
+            [sys.executable, "-c", DAEMON, str(ending), json.dumps(says)],
             env=self.env,
             stdout=subprocess.PIPE,
             text=True,
@@ -113,6 +113,12 @@ def test_the_status_for_programs_and_for_people(gateway: Gateway) -> None:
         "the store cannot be written", "1 h 1 min", "the inbox is gone", "open", "locked", "2 schedules",
     ):  # fmt: skip
         assert text in shown, shown
+
+
+def test_a_daemon_of_another_version_is_told_apart(gateway: Gateway) -> None:
+    gateway.start(says={"profile": "default", "news": 1})
+    error = gateway.json("status", status=76)
+    assert "another version" in error["message"]
 
 
 def test_reloading_tells_what_has_changed_or_why_nothing_has(gateway: Gateway) -> None:

@@ -165,6 +165,7 @@ def test_secrets_do_not_get_into_a_file_that_everybody_can_read(machine: Machine
         (("--run-as", "root"), "--system"),
         (("--path", "/bin\nExecStart=/bin/evil"), "control character"),
         (("--system", "--run-as", "nobody-of-this-name"), "no user"),
+        (("--system",), "sudo install -d -m 700"),
     ],
 )
 def test_what_cannot_be_installed_is_refused(machine: Machine, words: tuple[str, ...], said: str) -> None:
@@ -235,6 +236,7 @@ def test_the_unit_of_the_system_runs_as_somebody(machine: Machine) -> None:
     assert unit["User"] == [me.pw_name]  # the owner of MISSIVE_HOME
     assert f"HOME={me.pw_dir}" in unit["Environment"]
     assert unit["CapabilityBoundingSet"] == [""]
+    assert unit["ReadWritePaths"] == [f"-{machine.home}"]  # it makes the folders in it itself
     assert unit["WantedBy"] == ["multi-user.target"]
     assert unit["After"] == ["network-online.target"]
     assert [command.display for command in stop_commands(service)] == ["systemctl stop missive-gateway-work.service"]

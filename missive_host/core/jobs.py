@@ -16,7 +16,6 @@ from missive_host import commands as c
 from missive_host import outputs_jobs as j
 from missive_host.core.views import given
 from missive_host.errors import ErrorReport, MissiveError, TaskCancelledError, ValidationError, nearest
-from missive_host.ids import new_id
 from missive_host.outputs import Data, Json, Output
 from missive_host.store.rows import WorkRow
 
@@ -93,14 +92,20 @@ def kind_of(tag: str) -> str:
 # --- putting
 
 
-def enqueue(tables: Tables, request: JobRequest, *, at: str, run_at: str | None = None) -> WorkRow:
-    """Put a job, and its event, into the store; it is due from `run_at` on, or at once."""
+def enqueue(tables: Tables, request: JobRequest, *, own_id: str, at: str, run_at: str | None = None) -> WorkRow:
+    """Put a job, and its event, into the store; it is due from `run_at` on, or at once.
+
+    One that is there already stays as it is: who starts it does so a second time after a crash.
+    """
     from missive_host.core.recorder import journal_event
 
     command, kind = request.command, request.kind
+    known = tables.work.get(f"job/{kind}/{own_id}")
+    if known is not None:
+        return known
     work = tables.work.put(
         WorkRow(
-            work_id=f"job/{kind}/{new_id()}",
+            work_id=f"job/{kind}/{own_id}",
             kind="job",
             adapter=ADAPTER,
             command=c.tag_of(command),

@@ -16,7 +16,7 @@ import msgspec
 from missive_host.core.jobs import enqueue, request_of
 from missive_host.core.timing import moment, next_time, stored
 from missive_host.errors import MissiveError, StorageError
-from missive_host.ids import now
+from missive_host.ids import new_id, now
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,7 +90,7 @@ def start_due(tables: Tables, at: str) -> Started:
 
 def _start(tables: Tables, row: ScheduleRow, at: str) -> str:
     request = msgspec.structs.replace(request_of(row.request), schedule_id=row.schedule_id)
-    return enqueue(tables, request, at=at).work_id
+    return enqueue(tables, request, own_id=new_id(), at=at).work_id
 
 
 def _is_busy(tables: Tables, row: ScheduleRow) -> bool:

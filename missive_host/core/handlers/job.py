@@ -21,7 +21,7 @@ from missive_host.core.jobs import (
 )
 from missive_host.core.timing import moment, next_time, when, zone
 from missive_host.errors import DeadlineError, ErrorReport, ValidationError, nearest
-from missive_host.ids import new_id, now
+from missive_host.ids import now
 from missive_host.outputs import Data, Output
 from missive_host.store.rows import ScheduleRow
 
@@ -48,7 +48,8 @@ async def _start(core: Core, command: c.JobStart, emit: Emit) -> None:
 
     def write(tables: Tables) -> tuple[j.JobView, bool]:
         leases = tables.work.leases(at=at)
-        return job_view(tables, enqueue(tables, request, at=at, run_at=run_at), leases), bool(leases)
+        work = enqueue(tables, request, own_id=core.own_id("job"), at=at, run_at=run_at)
+        return job_view(tables, work, leases), bool(leases)
 
     job, running = await core.commit(write)
     core.new_work()
@@ -240,7 +241,7 @@ def _schedule(core: Core, request: JobRequest, options: c.JobOptions) -> Data:
     if first is None:
         raise ValidationError(f"field `options.{kind}`: '{expression}' never comes")
     row = ScheduleRow(
-        schedule_id=f"schedule/{new_id()}",
+        schedule_id=f"schedule/{core.own_id('schedule')}",
         kind=kind,
         expression=expression,
         time_zone=options.time_zone,
@@ -252,8 +253,9 @@ def _schedule(core: Core, request: JobRequest, options: c.JobOptions) -> Data:
     )
 
     def write(tables: Tables) -> bool:
-        tables.schedules.put(row)
-        tables.events.append(_schedule_event("create", row, at))
+        if tables.schedules.get(row.schedule_id) is None:  # else it was made before a crash
+            tables.schedules.put(row)
+            tables.events.append(_schedule_event("create", row, at))
         return bool(tables.work.leases(at=at))
 
     running = core.store.write(write)

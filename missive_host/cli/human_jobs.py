@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from missive_host import outputs_jobs as j
     from missive_host.cli.screen import Screen
 
-_STYLES = {"succeeded": "green", "failed": "red", "retrying": "yellow"}
 _NO_GATEWAY = "no gateway runs, so nothing happens yet; start it: missive gateway run"
 
 
@@ -63,6 +62,8 @@ def _show(data: j.JobShowResult, screen: Screen) -> None:
         (
             ("job", job.job_id),
             ("kind", job.kind),
+            ("state", job.state),
+            ("error", job.error.message if job.error else None),
             ("agent", job.agent),
             ("group", job.group),
             ("context", job.context_id),
@@ -77,9 +78,6 @@ def _show(data: j.JobShowResult, screen: Screen) -> None:
             *((name, value) for name, value in job.request.items() if name not in _SHOWN),
         )
     )
-    screen.line(f"state  {job.state}", _STYLES.get(job.state))
-    if job.error:
-        screen.line(f"error  {job.error.message}")
     if job.result and job.result.output_count:
         screen.note(f"see what it gave: missive job logs {job.job_id}")
 

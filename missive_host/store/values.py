@@ -10,13 +10,17 @@ import msgspec
 from missive_host.errors import ValidationError
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
+_encode_as_it_is = msgspec.json.Encoder().encode
 from_json = msgspec.json.decode
 
 
-def to_json(value: Any) -> str:
-    """Return compact JSON with sorted keys: equal values give equal text. Raises `ValidationError`."""
+def to_json(value: Any, *, sort: bool = True) -> str:
+    """Return compact JSON with sorted keys: equal values give equal text. Raises `ValidationError`.
+
+    Without `sort` keys keep their order.
+    """
     try:
-        return _encode(value).decode()
+        return (_encode if sort else _encode_as_it_is)(value).decode()
     except UnicodeEncodeError:
         raise ValidationError("a string has an unpaired surrogate (\\ud800 to \\udfff)") from None
 

@@ -168,7 +168,8 @@ class Work:
         added = self._execute(
             _ADD_OUTPUT,
             (
-                output.work_id, output.position, output.kind, output.sequence, to_json(output.data), output.created_at,
+                output.work_id, output.position, output.kind, output.sequence, to_json(output.data, sort=False),
+                output.created_at,
             ),
         )  # fmt: skip
         if added.rowcount:

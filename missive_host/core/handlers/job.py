@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import anyio
-
 from missive_host import commands as c
 from missive_host import outputs_jobs as j
 from missive_host.commands import duration_seconds
@@ -34,6 +32,8 @@ if TYPE_CHECKING:
 
 
 async def _start(core: Core, command: c.JobStart, emit: Emit) -> None:
+    import anyio
+
     options = command.options
     _check_options(options)
     request = JobRequest.of(c.command_of(command), options, core.files)
@@ -165,6 +165,8 @@ async def job_logs(core: Core, command: c.JobLogs, emit: Emit) -> None:
 
 
 async def _show(core: Core, job_id: str, emit: Emit, *, follow: bool, seconds: float | None, flag: str) -> None:
+    import anyio
+
     try:
         with anyio.fail_after(seconds):
             await show_results(core, job_id, emit, follow=follow)

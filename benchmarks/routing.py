@@ -24,8 +24,7 @@ from missive_host.protocols import RoutingPolicy
 from missive_host.routing.candidates import group_candidates
 from missive_host.routing.planner import free, plan_for
 from missive_host.security.options import call_options
-from missive_host.specs import Candidate, RouteRequest
-from missive_host.specs import Requirements as Needs
+from missive_host.specs import Candidate, Requirements as Needs, RouteRequest
 from missive_host.store import AgentRow, CardRow, GroupRow, MemberRow, Tables
 
 GROUP = "crowd"

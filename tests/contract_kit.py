@@ -12,8 +12,7 @@ from typing import Annotated, Any, get_args
 import msgspec
 from hypothesis import strategies as st
 from missive_http import documents
-from msgspec import UNSET, Meta
-from msgspec import inspect as mi
+from msgspec import UNSET, Meta, inspect as mi
 
 from missive_host import errors
 from missive_host.commands import Command, OpaqueId, TaskState

@@ -213,8 +213,7 @@ class Codec03:
             raise ValueError(str(error)) from None
 
     def _decode(self, operation: str, answer: Any) -> Json:
-        from a2a.compat.v0_3 import conversions
-        from a2a.compat.v0_3 import types as v03
+        from a2a.compat.v0_3 import conversions, types as v03
 
         if not isinstance(answer, dict):
             raise TypeError(f"expected an object, got {type(answer).__name__}")
@@ -234,8 +233,7 @@ class Codec03:
         raise ValueError(f"unknown kind {kind!r}")
 
     def _decode_rest(self, operation: str, answer: Any) -> Json:
-        from a2a.compat.v0_3 import a2a_v0_3_pb2 as pb
-        from a2a.compat.v0_3 import conversions, proto_utils
+        from a2a.compat.v0_3 import a2a_v0_3_pb2 as pb, conversions, proto_utils
         from google.protobuf.json_format import ParseDict
 
         if not isinstance(answer, dict):

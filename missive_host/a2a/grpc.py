@@ -123,8 +123,7 @@ class GrpcBinding:
         return getattr(self._stub, _METHODS[operation]), request_message(operation, request)
 
     def _prepare_legacy(self, operation: str, message: Any) -> tuple[Any, Any]:
-        from a2a.compat.v0_3 import a2a_v0_3_pb2 as pb
-        from a2a.compat.v0_3 import conversions, proto_utils
+        from a2a.compat.v0_3 import a2a_v0_3_pb2 as pb, conversions, proto_utils
 
         if operation in ("send", "stream"):
             params = conversions.to_compat_send_message_request(message, request_id=0).params

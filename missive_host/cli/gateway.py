@@ -56,8 +56,7 @@ def status(app: App, system: bool) -> int:
 
     Leaves with 3 if it is not running.
     """
-    from msgspec import UNSET, convert
-    from msgspec import ValidationError as MismatchError
+    from msgspec import UNSET, ValidationError as MismatchError, convert
 
     from missive_host.errors import ProtocolError, TransportError, ValidationError
     from missive_host.gateway.control import ask

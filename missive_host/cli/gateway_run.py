@@ -29,8 +29,7 @@ def run_gateway(app: App, *, bind_address: str | None, port: int | None, paths: 
     configure(app.flags, core.redactor.text)
 
     def open_plugins(settings: Settings) -> Plugins:
-        from missive_host.plugins import Gates, catalog
-        from missive_host.plugins import load as load_plugins
+        from missive_host.plugins import Gates, catalog, load as load_plugins
 
         wanted = settings.config.plugins
         return load_plugins(catalog(Gates.of(wanted), files=(*wanted.files, *app.flags.plugin)))

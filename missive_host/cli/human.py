@@ -443,5 +443,6 @@ ELSEWHERE: Mapping[str, str] = {
     "intake": "missive_host.cli.human_intake",
     "session": "missive_host.cli.human_sessions",
     "job": "missive_host.cli.human_jobs",
+    "token": "missive_host.cli.human_tokens",
 }
 """The first word of a kind to the module whose ``RENDERERS`` show it; imported when it is needed."""

@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "job": ("missive_host.cli.job:job", "Let the gateway work in the background, now, later or again and again."),
     "gateway": ("missive_host.cli.gateway:gateway", "Run every enabled adapter, and keep what they take in."),
     "intake": ("missive_host.cli.intake:intake", "See what the gateway has taken in, and its dead letters."),
+    "token": ("missive_host.cli.token:token", "Let clients in to the gateway, and out again."),
     "plugin": ("missive_host.cli.plugin:plugin", "See which plugins there are and what they provide."),
     "contract": ("missive_host.cli.contract:contract", "The JSON Schemas of what missive reads and writes."),
     "config": ("missive_host.cli.config:config", "Show and check the configuration."),

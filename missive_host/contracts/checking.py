@@ -237,8 +237,7 @@ def _load_config(text: str) -> tuple[Problem, ...]:
     from tempfile import TemporaryDirectory
 
     from missive_host.config.loading import read_config
-    from missive_host.config.problems import InvalidConfigError
-    from missive_host.config.problems import Problem as Found
+    from missive_host.config.problems import InvalidConfigError, Problem as Found
     from missive_host.errors import ConfigError
 
     with TemporaryDirectory() as folder:

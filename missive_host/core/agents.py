@@ -20,9 +20,7 @@ from missive_host.core.views import given
 from missive_host.errors import ConfigError, MissiveError, ProtocolError, TransportError, nearest
 from missive_host.ids import now
 from missive_host.outputs import CardCache, SelectedInterface
-from missive_host.routing.breaker import counts
-from missive_host.routing.breaker import failed as breaker_failed
-from missive_host.routing.breaker import succeeded as breaker_succeeded
+from missive_host.routing.breaker import counts, failed as breaker_failed, succeeded as breaker_succeeded
 from missive_host.security.secrets import Secret, resolve_auth_ref
 from missive_host.store.rows import AgentRow, CardRow
 

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import UNSET
 
-from missive_host import commands as c
-from missive_host import outputs_jobs as j
+from missive_host import commands as c, outputs_jobs as j
 from missive_host.core.views import given
 from missive_host.errors import ErrorReport, MissiveError, TaskCancelledError, ValidationError, nearest
 from missive_host.outputs import Data, Json, Output

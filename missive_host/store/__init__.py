@@ -30,6 +30,7 @@ from missive_host.store.rows import (
     SessionRow,
     TaskPage,
     TaskRow,
+    TokenRow,
     WorkOutputRow,
     WorkRow,
 )
@@ -55,6 +56,7 @@ __all__ = [
     "Tables",
     "TaskPage",
     "TaskRow",
+    "TokenRow",
     "WorkOutputRow",
     "WorkRow",
     "new_event_id",

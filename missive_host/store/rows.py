@@ -377,3 +377,20 @@ class ScheduleRow(msgspec.Struct, frozen=True, kw_only=True):
     last_work_id: str | None = None
     created_at: str
     updated_at: str
+
+
+class TokenRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A token of a client of the gateway: its digest, and what it may be used for."""
+
+    name: str
+    token_sha256: str
+    commands: tuple[str, ...] = ()
+    """Tags of commands; none: all."""
+    agents: tuple[str, ...] = ()
+    """Aliases of agents and names of groups; none: all."""
+    created_at: str
+    expires_at: str | None = None
+    revoked_at: str | None = None
+
+    def is_valid(self, at: str) -> bool:
+        return self.revoked_at is None and (self.expires_at is None or at < self.expires_at)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from missive_host.store.routing import Breakers, Routing
     from missive_host.store.schedules import Schedules
     from missive_host.store.sessions import Sessions
+    from missive_host.store.tokens import Tokens
     from missive_host.store.work import Work
 
 
@@ -29,7 +30,7 @@ class Tables:
     """
 
     __slots__ = (
-        "_breakers", "_connection", "_groups", "_operations", "_routing", "_schedules", "_sessions", "_work",
+        "_breakers", "_connection", "_groups", "_operations", "_routing", "_schedules", "_sessions", "_tokens", "_work",
         "agents", "artifacts", "contexts", "events", "messages", "tasks",
     )  # fmt: skip
 
@@ -40,6 +41,7 @@ class Tables:
         self._breakers: Breakers | None = None
         self._operations: Operations | None = None
         self._sessions: Sessions | None = None
+        self._tokens: Tokens | None = None
         self._work: Work | None = None
         self._schedules: Schedules | None = None
         self.agents = Agents(connection)
@@ -88,6 +90,14 @@ class Tables:
 
             self._sessions = Sessions(self._connection)
         return self._sessions
+
+    @property
+    def tokens(self) -> Tokens:
+        if self._tokens is None:
+            from missive_host.store.tokens import Tokens
+
+            self._tokens = Tokens(self._connection)
+        return self._tokens
 
     @property
     def work(self) -> Work:

@@ -6,8 +6,7 @@ import sys
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 from msgspec import UNSET
 
 from missive_host.a2a.negotiate import BINDINGS, canonical_binding, known_binding, negotiate, spoken_version

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 from a2a.types import a2a_pb2
 from google.protobuf.json_format import MessageToDict, ParseDict
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from missive_host.a2a.codec import Codec10
 from missive_host.a2a.plain import is_plain

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 from a2a.types import TaskState, a2a_pb2
 from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from missive_host.a2a import shapes
 from missive_host.a2a.codec import Codec03, Codec10

@@ -5,8 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from missive_host.a2a.sse import SseEvent, SseParser
 from missive_host.errors import ProtocolError

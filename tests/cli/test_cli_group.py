@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import pytest
 
-from missive_host import commands as c
-from missive_host import outputs as o
-from missive_host import outputs_groups as g
+from missive_host import commands as c, outputs as o, outputs_groups as g
 from missive_host.cli.app import App
 from missive_host.cli.human import HumanRenderer, renderer_of
 from missive_host.cli.human_groups import RENDERERS

@@ -11,9 +11,7 @@ import click
 import pytest
 from jobs_kit import Gateway
 
-from missive_host import commands as c
-from missive_host import outputs as o
-from missive_host import outputs_jobs as j
+from missive_host import commands as c, outputs as o, outputs_jobs as j
 from missive_host.cli.app import App
 from missive_host.cli.human import HumanRenderer, renderer_of
 from missive_host.cli.human_jobs import RENDERERS

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import pytest
 
-from missive_host import commands as c
-from missive_host import outputs_sessions as s
+from missive_host import commands as c, outputs_sessions as s
 from missive_host.cli.app import App
 from missive_host.cli.human import HumanRenderer, renderer_of
 from missive_host.cli.human_sessions import RENDERERS

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from missive_host.config.loading import read_config
 from missive_host.config.model import Config

@@ -21,8 +21,7 @@ from contract_kit import (
     fields_of,
     parsed,
 )
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from missive_host.a2a.shapes import state
 from missive_host.commands import DOOR_COMMANDS, Command, tag_of

@@ -11,9 +11,7 @@ import pytest
 from jobs_kit import OWNER, run_due
 from support.cores import QUICK
 
-from missive_host import commands as c
-from missive_host import outputs as o
-from missive_host import outputs_jobs as j
+from missive_host import commands as c, outputs as o, outputs_jobs as j
 from missive_host.a2a.parts import FileAccess
 from missive_host.core.jobs import JOB, RecordedError, request_of
 from missive_host.envelopes import STDIO, parse_envelope

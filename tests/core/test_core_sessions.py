@@ -14,8 +14,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
-from hypothesis import assume, example, given
-from hypothesis import strategies as st
+from hypothesis import assume, example, given, strategies as st
 from storekit import agent as agent_row
 from support.cores import BINDINGS, Commands, Home
 

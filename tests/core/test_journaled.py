@@ -7,8 +7,7 @@ import copy
 import hashlib
 from typing import TYPE_CHECKING, Any
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from support.cores import assert_journal_agrees
 
 from missive_host import commands as c

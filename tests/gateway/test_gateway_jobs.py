@@ -8,8 +8,7 @@ import anyio
 import pytest
 from jobs_kit import Gateway
 
-from missive_host import commands as c
-from missive_host import outputs_jobs as j
+from missive_host import commands as c, outputs_jobs as j
 from missive_host.a2a.parts import FileAccess
 from missive_host.errors import TaskCancelledError
 

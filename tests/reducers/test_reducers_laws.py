@@ -8,9 +8,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from hypothesis import example, settings
-from hypothesis import given as for_all
-from hypothesis import strategies as st
+from hypothesis import example, given as for_all, settings, strategies as st
 from reducing_kit import REDUCERS, SPECS, TEMPLATE, context, given, needed, reduce
 
 from missive_host.errors import ValidationError

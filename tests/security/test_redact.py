@@ -8,8 +8,7 @@ from typing import Any
 from urllib.parse import quote, quote_plus
 
 import pytest
-from hypothesis import assume, given
-from hypothesis import strategies as st
+from hypothesis import assume, given, strategies as st
 
 from missive_host.errors import A2AErrorInfo, ErrorReport
 from missive_host.security.redact import MARK, Redactor

@@ -12,8 +12,7 @@ from pathlib import Path
 import anyio
 import pytest
 import stdio_kit as kit
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from missive_stdio.reader import Input, Line, Lines, LineSplitter
 from stdio_kit import Pipe, request
 

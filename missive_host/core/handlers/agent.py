@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from missive_host import commands as c
-from missive_host import outputs as o
+from missive_host import commands as c, outputs as o
 from missive_host.core.views import agent_view
 from missive_host.errors import ValidationError, nearest
 from missive_host.ids import now

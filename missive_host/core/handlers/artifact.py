@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from missive_host import commands as c
-from missive_host import outputs as o
+from missive_host import commands as c, outputs as o
 from missive_host.core.views import artifact_view
 from missive_host.errors import ValidationError
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from missive_host import commands as c
-from missive_host import outputs as o
+from missive_host import commands as c, outputs as o
 from missive_host.core.views import artifact_view, context_view, counts_view, event_view, message_view, task_view
 from missive_host.ids import new_id, now
 from missive_host.store.rows import ContextRow

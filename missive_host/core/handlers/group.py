@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from missive_host import commands as c
-from missive_host import outputs_groups as g
+from missive_host import commands as c, outputs_groups as g
 from missive_host.core.views import given
 from missive_host.errors import ConfigError, ValidationError
 from missive_host.ids import now

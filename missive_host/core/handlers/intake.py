@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import UNSET
 
-from missive_host import commands as c
-from missive_host import outputs_intake as i
+from missive_host import commands as c, outputs_intake as i
 from missive_host.core.recorder import journal_event
 from missive_host.core.views import given
 from missive_host.errors import ErrorReport, ValidationError

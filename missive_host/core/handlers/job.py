@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from missive_host import commands as c
-from missive_host import outputs_jobs as j
+from missive_host import commands as c, outputs_jobs as j
 from missive_host.commands import duration_seconds
 from missive_host.core.jobs import (
     JobRequest,

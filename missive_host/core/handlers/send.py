@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 import anyio
 import msgspec
 
-from missive_host import commands as c
-from missive_host import outputs as o
+from missive_host import commands as c, outputs as o
 from missive_host.a2a.parts import Request, build_request
 from missive_host.a2a.shapes import Json, message_text, payload, state, task_text
 from missive_host.core.views import given

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from missive_host import commands as c
-from missive_host import outputs_sessions as s
+from missive_host import commands as c, outputs_sessions as s
 from missive_host.core.views import counts_view, given
 from missive_host.errors import ValidationError
 from missive_host.ids import now

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from missive_host import commands as c
-from missive_host import outputs as o
+from missive_host import commands as c, outputs as o
 from missive_host.core.following import Following
 from missive_host.core.handlers.send import addressed_to_group, begin, prepare, record_failure
 from missive_host.errors import A2AErrorInfo, ProtocolError

@@ -9,8 +9,7 @@ import anyio
 import msgspec
 from msgspec import UNSET
 
-from missive_host import commands as c
-from missive_host import outputs as o
+from missive_host import commands as c, outputs as o
 from missive_host.a2a.shapes import SETTLED, Json, wire_state
 from missive_host.commands import duration_seconds
 from missive_host.core.following import Following

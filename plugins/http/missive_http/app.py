@@ -41,7 +41,7 @@ def make_app(context: AdapterContext, guard: Guard, intake: Intake) -> Any:
             except ClientDisconnect:
                 return Response(status_code=499)  # nobody reads it
             except MissiveError as error:
-                return problem_response(ProblemError(500, error))
+                return problem_response(ProblemError(documents.STATUS_OF.get(error.exit_code, 500), error))
             except Exception as error:
                 context.log.exception("unexpected %s in an answer", type(error).__name__)
                 unexpected = OrchestrationError("something unexpected happened here", help="see the gateway's log")
@@ -52,7 +52,7 @@ def make_app(context: AdapterContext, guard: Guard, intake: Intake) -> Any:
     async def healthz(request: Request) -> Response:  # noqa: ARG001 - as all endpoints
         return Response(encode({"ok": True, "status": "ok", "component": "http_adapter"}), media_type=JSON)
 
-    return Starlette(
+    app = Starlette(
         routes=[
             Route(f"{ROOT}/v1/messages", told(messages.post), methods=["POST"]),
             Route(documents.RECEIPTS + "/{receipt_id}", told(receipts.get), methods=["GET"]),
@@ -60,6 +60,8 @@ def make_app(context: AdapterContext, guard: Guard, intake: Intake) -> Any:
         ],
         exception_handlers={HTTPException: _http_exception},  # of the router: 404 and 405
     )
+    app.router.redirect_slashes = False
+    return app
 
 
 def problem_response(error: ProblemError) -> Response:

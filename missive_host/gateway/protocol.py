@@ -108,7 +108,7 @@ class GuardedProtocol(HttpToolsProtocol):
         if size > self.limits.head_bytes:
             self._head_is_too_big()
             return
-        self._head, self._body, self._around = -1, 0, 0
+        self._head, self._body, self._around = -1, 0, self._head - size
         super().on_headers_complete()
         self._after(self.limits.body_seconds, self._body_check)
 

@@ -39,6 +39,7 @@ from missive_host.gateway.metrics import Metrics
 from missive_host.gateway.notify import Notifier
 from missive_host.gateway.schedules import Schedules
 from missive_host.gateway.supervisor import Supervisor, specs_of
+from missive_host.gateway.tokens import Authenticator
 from missive_host.ids import now
 from missive_host.outputs_gateway import (
     AdapterQueue,
@@ -154,12 +155,13 @@ class Gateway:
         core.on_new_work = ring
         self._listener = listener = HttpListener(self._bind or core.settings.config.gateway.bind_address)
         stack.callback(listener.close)
+        authenticate = Authenticator(core.store)
         self._supervisor = Supervisor(
             self.dispatcher,
             self.room,
             lambda: self._plugins,
             listener=listener,
-            authenticate=None,
+            authenticate=authenticate,
             data=core.settings.paths.data,
         )
         counts, lanes = core.store.read(lambda tables: (tables.work.open_counts("delivery"), tables.work.lane_counts()))
@@ -168,7 +170,10 @@ class Gateway:
         async with anyio.create_task_group() as group:
             await group.start(self._signals)
             await group.start(listener.serve)
-            stack.enter_context(listener.mount("", health_app(self.status, metrics=self._metrics, paths=self._paths)))
+            # From elsewhere only who has a token sees more than whether we live.
+            allowed = None if listener.is_loopback else lambda token: authenticate(token) is not None
+            health = health_app(self.status, metrics=self._metrics, paths=self._paths, allowed=allowed)
+            stack.enter_context(listener.mount("", health))
             await self.dispatcher.reclaim(dead=lambda owner: owner.startswith("gateway/"))
             await group.start(self.dispatcher.run)
             await group.start(serve_control, control_path(core.settings.paths), self._control)

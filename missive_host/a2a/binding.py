@@ -37,7 +37,7 @@ class Binding(Protocol):
     """One way to speak to one interface."""
 
     async def call(self, operation: str, request: Json, headers: Headers) -> Json:
-        """Do a unary operation: ``send``, ``get``, ``list`` or ``cancel``."""
+        """Do a unary operation: ``send``, ``get``, ``list``, ``cancel``, or ``push_`` and what to do."""
         ...
 
     def stream(self, operation: str, request: Json, headers: Headers) -> AbstractAsyncContextManager[EventSource]:

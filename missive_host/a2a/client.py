@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import anyio
 
@@ -121,6 +121,10 @@ class AgentClient:
     async def cancel_task(self, task_id: str) -> Json:
         request = {"id": task_id}
         return await self._retrying(lambda: self._ask("cancel", request), idempotent=False)
+
+    async def push(self, operation: Literal["create", "get", "list", "delete"], request: Json) -> Json:
+        """Do something with the push configs of a task. One that is created has an id, so it may be retried."""
+        return await self._retrying(lambda: self._ask(f"push_{operation}", request), idempotent=True)
 
     async def stream(self, body: Json, on_event: Callable[[Json], Awaitable[None]]) -> int:
         """Send a message and hand over each event; return how often the stream had to be taken up again.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from missive_host.a2a import push_configs
 from missive_host.a2a.plain import is_plain
 from missive_host.a2a.shapes import Json, lacking
 from missive_host.errors import ProtocolError, ValidationError
@@ -19,6 +20,10 @@ JSONRPC_METHODS_1_0 = {
     "list": "ListTasks",
     "cancel": "CancelTask",
     "subscribe": "SubscribeToTask",
+    "push_create": "CreateTaskPushNotificationConfig",
+    "push_get": "GetTaskPushNotificationConfig",
+    "push_list": "ListTaskPushNotificationConfigs",
+    "push_delete": "DeleteTaskPushNotificationConfig",
 }
 JSONRPC_METHODS_0_3 = {
     "send": "message/send",
@@ -26,6 +31,10 @@ JSONRPC_METHODS_0_3 = {
     "get": "tasks/get",
     "cancel": "tasks/cancel",
     "subscribe": "tasks/resubscribe",
+    "push_create": "tasks/pushNotificationConfig/set",
+    "push_get": "tasks/pushNotificationConfig/get",
+    "push_list": "tasks/pushNotificationConfig/list",
+    "push_delete": "tasks/pushNotificationConfig/delete",
 }
 _REQUESTS = {
     "send": "SendMessageRequest",
@@ -34,6 +43,10 @@ _REQUESTS = {
     "list": "ListTasksRequest",
     "cancel": "CancelTaskRequest",
     "subscribe": "SubscribeToTaskRequest",
+    "push_create": "TaskPushNotificationConfig",
+    "push_get": "GetTaskPushNotificationConfigRequest",
+    "push_list": "ListTaskPushNotificationConfigsRequest",
+    "push_delete": "DeleteTaskPushNotificationConfigRequest",
 }
 _ANSWERS = {
     "send": "SendMessageResponse",
@@ -42,6 +55,17 @@ _ANSWERS = {
     "get": "Task",
     "cancel": "Task",
     "list": "ListTasksResponse",
+    "push_create": "TaskPushNotificationConfig",
+    "push_get": "TaskPushNotificationConfig",
+    "push_list": "ListTaskPushNotificationConfigsResponse",
+}
+_LEGACY_ANSWERS = {
+    "send": "SendMessageResponse",
+    "get": "Task",
+    "cancel": "Task",
+    "push_create": "TaskPushNotificationConfig",
+    "push_get": "TaskPushNotificationConfig",
+    "push_list": "ListTaskPushNotificationConfigResponse",
 }
 
 
@@ -122,6 +146,8 @@ class Codec10:
             return "POST", f"/message:{operation}", None
         if operation == "list":
             return "GET", "/tasks", {key: value for key, value in request.items() if key != "tenant"}
+        if push_configs.is_push(operation):
+            return push_configs.rest_path(operation, request)
         path = f"/tasks/{_path_id(request)}"
         if operation == "get":
             return "GET", path, {key: value for key, value in request.items() if key not in ("id", "tenant")}
@@ -168,6 +194,9 @@ class Codec03:
             return "POST", f"/v1/message:{operation}", None
         if operation == "list":
             raise _not_in_03(operation, "the agent")
+        if push_configs.is_push(operation):
+            method, path, _ = push_configs.rest_path(operation, request)
+            return method, f"/v1{path}", None
         path = f"/v1/tasks/{_path_id(request)}"
         if operation == "get":
             query = {"historyLength": request["historyLength"]} if "historyLength" in request else None
@@ -178,6 +207,10 @@ class Codec03:
         from a2a.compat.v0_3 import conversions
 
         message = legacy_request_message(operation, request)
+        if push_configs.is_push(operation):
+            if rest:
+                return as_json(push_configs.legacy_message(operation, message))
+            return push_configs.encode_legacy(operation, message)
         if rest and operation not in ("send", "stream"):
             return {}
         convert: Any = {
@@ -215,6 +248,8 @@ class Codec03:
     def _decode(self, operation: str, answer: Any) -> Json:
         from a2a.compat.v0_3 import conversions, types as v03
 
+        if push_configs.is_push(operation):
+            return as_json(push_configs.decode_legacy(operation, answer))
         if not isinstance(answer, dict):
             raise TypeError(f"expected an object, got {type(answer).__name__}")
         if operation in ("get", "cancel"):
@@ -238,8 +273,10 @@ class Codec03:
 
         if not isinstance(answer, dict):
             raise TypeError(f"expected an object, got {type(answer).__name__}")
-        name = {"send": "SendMessageResponse", "get": "Task", "cancel": "Task"}.get(operation, "StreamResponse")
+        name = _LEGACY_ANSWERS.get(operation, "StreamResponse")
         message = ParseDict(answer, getattr(pb, name)(), ignore_unknown_fields=True)
+        if push_configs.is_push(operation):
+            return as_json(push_configs.from_legacy_message(operation, message))
         if name == "Task":
             return as_json(conversions.to_core_task(proto_utils.FromProto.task(message)))
         return from_legacy(message)

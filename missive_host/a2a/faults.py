@@ -35,6 +35,7 @@ _BY_REASON = {
 _HELP = {
     "TaskNotFoundError": "the agent does not know the task (any more); see `missive task list`",
     "TaskNotCancelableError": "the task has ended already; see `missive task get`",
+    "PushNotificationNotSupportedError": "the agent sends no push notifications; see `missive agent capabilities`",
     "UnsupportedOperationError": "the agent does not offer this; see `missive agent inspect`",
     "VersionNotSupportedError": "refresh its card (`missive agent refresh`), or name a version with --protocol-version",
     "ExtensionSupportRequiredError": "name the extension with --a2a-extension",

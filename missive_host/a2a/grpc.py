@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from anyio.lowlevel import checkpoint_if_cancelled
 
+from missive_host.a2a import push_configs
 from missive_host.a2a.binding import Headers
 from missive_host.a2a.codec import as_json, complete, from_legacy, legacy_request_message, request_message
 from missive_host.a2a.faults import a2a_error, broken_answer
@@ -26,6 +27,10 @@ _METHODS = {
     "list": "ListTasks",
     "cancel": "CancelTask",
     "subscribe": "SubscribeToTask",
+    "push_create": "CreateTaskPushNotificationConfig",
+    "push_get": "GetTaskPushNotificationConfig",
+    "push_list": "ListTaskPushNotificationConfigs",
+    "push_delete": "DeleteTaskPushNotificationConfig",
 }
 
 
@@ -134,6 +139,9 @@ class GrpcBinding:
                 metadata=write.metadata(params.metadata),
             )
             return (self._stub.SendMessage if operation == "send" else self._stub.SendStreamingMessage), legacy
+        if push_configs.is_push(operation):
+            method = _METHODS[operation].replace("ListTaskPushNotificationConfigs", "ListTaskPushNotificationConfig")
+            return getattr(self._stub, method), push_configs.legacy_message(operation, message)
         name = f"tasks/{message.id}" if operation != "list" else ""
         if operation == "get":
             return self._stub.GetTask, pb.GetTaskRequest(name=name, history_length=message.history_length)
@@ -153,8 +161,10 @@ class GrpcBinding:
             raise broken_answer(str(error), str(answer).encode(), None, where=self._where) from None
 
     def _canonical(self, operation: str, answer: Any) -> Json:
-        if not self._legacy:
+        if not self._legacy or operation == "push_delete":
             return as_json(answer)
+        if push_configs.is_push(operation):
+            return as_json(push_configs.from_legacy_message(operation, answer))
         if operation in ("send", "stream", "subscribe"):
             return from_legacy(answer)
         from a2a.compat.v0_3 import conversions, proto_utils

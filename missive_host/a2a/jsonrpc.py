@@ -51,6 +51,8 @@ class JsonRpcBinding(HttpBinding):
         )
 
     def _result(self, operation: str, answer: Any, body: bytes) -> Json:
+        if operation == "push_delete" and isinstance(answer, dict) and answer.get("error") is None:
+            return {}  # its result says nothing; agents of 0.3 leave it out
         if not isinstance(answer, dict) or ("result" not in answer and "error" not in answer):
             raise broken_answer("it is no JSON-RPC response", body, None, where=self._where)
         if answer.get("error") is not None or "result" not in answer:

@@ -21,6 +21,8 @@ class RestBinding(HttpBinding):
     async def call(self, operation: str, request: Json, headers: Headers) -> Json:
         method, url, body = self._target(operation, request)
         answer, content_type = await self._request(method, url, headers, body)
+        if operation == "push_delete":
+            return {}  # its answer says nothing, and often has no body
         return self._decoded(operation, decode_json(answer, content_type, self._where), answer, rest=True)
 
     def stream(self, operation: str, request: Json, headers: Headers) -> HttpStream:
@@ -53,7 +55,7 @@ class RestBinding(HttpBinding):
             url += "?" + urlencode(
                 {key: str(value).lower() if isinstance(value, bool) else value for key, value in query.items()}
             )
-        if method == "GET":
+        if method in ("GET", "DELETE"):
             return method, url, None
         if self._tenant:
             request = {"tenant": self._tenant, **request}

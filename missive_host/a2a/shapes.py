@@ -61,6 +61,12 @@ def lacking(operation: str, answer: Json) -> str | None:
         return _task_lacks(answer)
     if operation == "list":
         return next((fault for task in answer.get("tasks", ()) if (fault := _task_lacks(task))), None)
+    if operation == "push_delete":
+        return None
+    if operation == "push_list":
+        return next(("a push config has no url" for config in answer.get("configs", ()) if "url" not in config), None)
+    if operation in ("push_create", "push_get"):
+        return None if "url" in answer else "the push config has no url"
     name, value = payload(answer)
     if name == "task":
         return _task_lacks(value)

@@ -444,5 +444,7 @@ ELSEWHERE: Mapping[str, str] = {
     "session": "missive_host.cli.human_sessions",
     "job": "missive_host.cli.human_jobs",
     "token": "missive_host.cli.human_tokens",
+    "push": "missive_host.cli.human_push",
+    "webhook": "missive_host.cli.human_push",
 }
 """The first word of a kind to the module whose ``RENDERERS`` show it; imported when it is needed."""

@@ -84,6 +84,12 @@ from missive_host.commands.messages import (
     TaskSubscribe as TaskSubscribe,
     TaskWait as TaskWait,
 )
+from missive_host.commands.push import (
+    PushCreate as PushCreate,
+    PushDelete as PushDelete,
+    PushGet as PushGet,
+    PushList as PushList,
+)
 from missive_host.commands.registry import (
     AgentAdd as AgentAdd,
     AgentCapabilities as AgentCapabilities,
@@ -147,6 +153,8 @@ DOOR_COMMANDS: tuple[type[Command], ...] = (
     Reduce,
     Scatter,
     Allreduce,
+    PushGet,
+    PushList,
     JobStartSend,
     JobStartStream,
     JobStartWait,
@@ -196,5 +204,7 @@ OPERATOR_COMMANDS: tuple[type[Command], ...] = (
     TokenCreate,
     TokenList,
     TokenRevoke,
+    PushCreate,
+    PushDelete,
 )
 """What only the command line accepts."""

@@ -12,6 +12,8 @@ option              meaning
 ``bearer_token``    calls without this bearer token get 401 (gRPC: UNAUTHENTICATED); the card
                     declares the scheme and stays public
 ``tenant``          the tenant that all interfaces of the card name (1.0 only)
+``push``            it sends push notifications to whoever asks for them, to any URL
+``streaming``       False: the card says that it does not stream
 ==================  ===============================================================================
 
 The texts they understand are listed in `missive_host.demo.behaviours`.
@@ -29,6 +31,7 @@ from missive_host.demo.wire import WIRE, WireMiddleware
 from missive_host.errors import ValidationError
 
 if TYPE_CHECKING:
+    import httpx
     from a2a.server.context import ServerCallContext
     from a2a.server.request_handlers import DefaultRequestHandler
     from a2a.types import AgentCard, AgentSkill
@@ -66,6 +69,8 @@ class AgentOptions:
     protocol: Protocol = "1.0"
     bearer_token: str | None = field(default=None, repr=False)
     tenant: str = ""
+    push: bool = False
+    streaming: bool = True
 
     def offered(self) -> tuple[str, ...]:
         """Return the bindings of the card, in order."""
@@ -129,7 +134,7 @@ def make_card(options: AgentOptions, offered: tuple[tuple[str, str], ...]) -> Ag
             )
             for binding, url in offered
         ],
-        capabilities=AgentCapabilities(streaming=True, push_notifications=False),
+        capabilities=AgentCapabilities(streaming=options.streaming, push_notifications=options.push),
         default_input_modes=["text/plain", "application/json", "application/octet-stream"],
         default_output_modes=["text/plain", "application/json", "application/octet-stream"],
         skills=_skills(),
@@ -179,17 +184,23 @@ def _skills() -> list[AgentSkill]:
     ]
 
 
-def make_handler(card: AgentCard) -> DefaultRequestHandler:
-    """Return the SDK's request handler for an agent with this card; tasks live in memory."""
+def make_handler(card: AgentCard, http: httpx.AsyncClient | None = None) -> DefaultRequestHandler:
+    """Return the SDK's request handler for an agent with this card; tasks live in memory.
+
+    With a client it sends push notifications.
+    """
     from a2a.server.request_handlers import DefaultRequestHandler
-    from a2a.server.tasks import InMemoryTaskStore
+    from a2a.server.tasks import BasePushNotificationSender, InMemoryPushNotificationConfigStore, InMemoryTaskStore
 
     from missive_host.demo.behaviours import DemoExecutor
 
+    configs = InMemoryPushNotificationConfigStore() if http is not None else None
     return DefaultRequestHandler(
         agent_executor=DemoExecutor(card.name),
         task_store=InMemoryTaskStore(),
         agent_card=card,
+        push_config_store=configs,
+        push_sender=BasePushNotificationSender(http, configs) if http is not None and configs is not None else None,
         interrupted_task_timeout=_IDLE_TASK_SECONDS,  # else each unanswered question stays for ever
     )
 

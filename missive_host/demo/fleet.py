@@ -43,6 +43,8 @@ class AgentSpec:
     bearer_env: str | None = None
     """Name of the variable with the token that the agent asks for; set it in `env`."""
     tenant: str = ""
+    push: bool = False
+    streaming: bool = True
     fast: bool = False
     port: int = 0
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -61,6 +63,10 @@ class AgentSpec:
             argv += ["--bindings", ",".join(self.bindings)]
         if self.bearer_env is not None:
             argv += ["--require-bearer-env", self.bearer_env]
+        if self.push:
+            argv.append("--push")
+        if not self.streaming:
+            argv.append("--no-streaming")
         if self.fast:
             argv.append("--fast")
         return tuple(argv)

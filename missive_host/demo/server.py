@@ -71,7 +71,12 @@ async def serve(
     base_url = f"http://{HOST}:{sock.getsockname()[1]}"
     offered = agents.interfaces(options, base_url, grpc_side.port if grpc_side else None)
     card = agents.make_card(options, offered)
-    handler = agents.make_handler(card)
+    http = None
+    if options.push:
+        import httpx
+
+        http = httpx.AsyncClient(timeout=10, trust_env=False, verify=False)  # noqa: S501 - to this machine
+    handler = agents.make_handler(card, http)
     ready = {
         "name": options.name,
         "url": base_url,
@@ -121,6 +126,8 @@ async def serve(
             await handler.aclose()
             if grpc_side is not None:
                 await grpc_side.stop()
+            if http is not None:
+                await http.aclose()
 
 
 async def _process(options: AgentOptions, sock: socket.socket, args: argparse.Namespace) -> None:
@@ -167,6 +174,8 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--protocol", choices=["1.0", "0.3"], default="1.0")
     parser.add_argument("--require-bearer-env", metavar="VAR", help="ask for the bearer token in this variable")
     parser.add_argument("--tenant", default="", help="tenant that the card's interfaces name")
+    parser.add_argument("--push", action="store_true", help="send push notifications to whoever asks for them")
+    parser.add_argument("--no-streaming", action="store_true", help="say that it does not stream")
     parser.add_argument("--exit-with-stdin", action="store_true", help="end when standard input ends")
     parser.add_argument("--fast", action="store_true", help="for benchmarks: uvloop, if it is installed")
     parser.add_argument("--log-level", choices=["critical", "error", "warning", "info"], default="critical")
@@ -200,6 +209,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             protocol=args.protocol,
             bearer_token=token,
             tenant=args.tenant,
+            push=args.push,
+            streaming=not args.no_streaming,
         )
         sock = listen(args.port)
     except MissiveError as error:

@@ -394,3 +394,19 @@ class TokenRow(msgspec.Struct, frozen=True, kw_only=True):
 
     def is_valid(self, at: str) -> bool:
         return self.revoked_at is None and (self.expires_at is None or at < self.expires_at)
+
+
+class PushConfigRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A push config that an agent was given. Of what the agent has to send with each notification, the digests."""
+
+    agent_alias: str
+    task_id: str
+    config_id: str
+    url: str
+    token_sha256: str | None = None
+    auth_scheme: str | None = None
+    auth_sha256: str | None = None
+    source: str = "operator"
+    """``operator`` or ``gateway``."""
+    metadata: Json = {}
+    created_at: str

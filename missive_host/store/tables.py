@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from missive_host.store.agents import Agents
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from missive_host.store.groups import Groups
     from missive_host.store.operations import Operations
+    from missive_host.store.push import Push
     from missive_host.store.routing import Breakers, Routing
     from missive_host.store.schedules import Schedules
     from missive_host.store.sessions import Sessions
@@ -29,21 +31,8 @@ class Tables:
     It is valid only while that function runs. What most commands do not need is imported when it is used.
     """
 
-    __slots__ = (
-        "_breakers", "_connection", "_groups", "_operations", "_routing", "_schedules", "_sessions", "_tokens", "_work",
-        "agents", "artifacts", "contexts", "events", "messages", "tasks",
-    )  # fmt: skip
-
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._groups: Groups | None = None
-        self._routing: Routing | None = None
-        self._breakers: Breakers | None = None
-        self._operations: Operations | None = None
-        self._sessions: Sessions | None = None
-        self._tokens: Tokens | None = None
-        self._work: Work | None = None
-        self._schedules: Schedules | None = None
         self.agents = Agents(connection)
         self.contexts = Contexts(connection)
         self.tasks = Tasks(connection)
@@ -51,66 +40,56 @@ class Tables:
         self.artifacts = Artifacts(connection)
         self.events = Events(connection)
 
-    @property
+    @cached_property
     def groups(self) -> Groups:
-        if self._groups is None:
-            from missive_host.store.groups import Groups
+        from missive_host.store.groups import Groups
 
-            self._groups = Groups(self._connection)
-        return self._groups
+        return Groups(self._connection)
 
-    @property
+    @cached_property
     def routing(self) -> Routing:
-        if self._routing is None:
-            from missive_host.store.routing import Routing
+        from missive_host.store.routing import Routing
 
-            self._routing = Routing(self._connection)
-        return self._routing
+        return Routing(self._connection)
 
-    @property
+    @cached_property
     def breakers(self) -> Breakers:
-        if self._breakers is None:
-            from missive_host.store.routing import Breakers
+        from missive_host.store.routing import Breakers
 
-            self._breakers = Breakers(self._connection)
-        return self._breakers
+        return Breakers(self._connection)
 
-    @property
+    @cached_property
     def operations(self) -> Operations:
-        if self._operations is None:
-            from missive_host.store.operations import Operations
+        from missive_host.store.operations import Operations
 
-            self._operations = Operations(self._connection)
-        return self._operations
+        return Operations(self._connection)
 
-    @property
-    def sessions(self) -> Sessions:
-        if self._sessions is None:
-            from missive_host.store.sessions import Sessions
-
-            self._sessions = Sessions(self._connection)
-        return self._sessions
-
-    @property
-    def tokens(self) -> Tokens:
-        if self._tokens is None:
-            from missive_host.store.tokens import Tokens
-
-            self._tokens = Tokens(self._connection)
-        return self._tokens
-
-    @property
+    @cached_property
     def work(self) -> Work:
-        if self._work is None:
-            from missive_host.store.work import Work
+        from missive_host.store.work import Work
 
-            self._work = Work(self._connection)
-        return self._work
+        return Work(self._connection)
 
-    @property
+    @cached_property
+    def sessions(self) -> Sessions:
+        from missive_host.store.sessions import Sessions
+
+        return Sessions(self._connection)
+
+    @cached_property
     def schedules(self) -> Schedules:
-        if self._schedules is None:
-            from missive_host.store.schedules import Schedules
+        from missive_host.store.schedules import Schedules
 
-            self._schedules = Schedules(self._connection)
-        return self._schedules
+        return Schedules(self._connection)
+
+    @cached_property
+    def tokens(self) -> Tokens:
+        from missive_host.store.tokens import Tokens
+
+        return Tokens(self._connection)
+
+    @cached_property
+    def push(self) -> Push:
+        from missive_host.store.push import Push
+
+        return Push(self._connection)

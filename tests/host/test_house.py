@@ -45,6 +45,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "outputs_gateway": {"outputs"},
     "outputs_groups": {"outputs"},
     "outputs_jobs": {"errors", "outputs"},
+    "outputs_push": {"outputs"},
     "outputs_routes": {"errors", "outputs"},
     "outputs_sessions": {"outputs"},
     "envelopes": {"commands", "errors", "outputs"},

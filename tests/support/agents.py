@@ -38,6 +38,24 @@ def agent_03() -> Iterator[AgentProcess]:
 
 
 @pytest.fixture(scope="session")
+def push_agent() -> Iterator[AgentProcess]:
+    """An agent of A2A 1.0 that sends push notifications, and says that it does not stream."""
+    spec = AgentSpec("push-agent", bindings=("json-rpc", "http+json", "grpc"), push=True, streaming=False)
+    with Fleet([spec]) as fleet:
+        yield fleet["push-agent"]
+
+
+@pytest.fixture(scope="session")
+def push_agent_03() -> Iterator[AgentProcess]:
+    """The same for A2A 0.3."""
+    spec = AgentSpec(
+        "push-agent-03", protocol="0.3", bindings=("json-rpc", "http+json", "grpc"), push=True, streaming=False
+    )
+    with Fleet([spec]) as fleet:
+        yield fleet["push-agent-03"]
+
+
+@pytest.fixture(scope="session")
 def bearer_agent() -> Iterator[AgentProcess]:
     """An agent of A2A 1.0 that refuses calls without `BEARER_TOKEN`; its card declares the scheme."""
     spec = AgentSpec(

@@ -87,12 +87,15 @@ CREATE TABLE push_configs (
     url           TEXT NOT NULL,
     token_sha256  TEXT,             -- of the token that the agent has to send
     auth_scheme   TEXT,
+    auth_sha256   TEXT,             -- of the credentials that go with the scheme
     source        TEXT NOT NULL CHECK (source IN ('operator', 'gateway')),
     metadata_json TEXT NOT NULL,
     created_at    TEXT NOT NULL,
     deleted_at    TEXT,
     PRIMARY KEY (agent_alias, task_id, config_id)
 ) STRICT;
+CREATE INDEX push_configs_by_id ON push_configs (config_id) WHERE deleted_at IS NULL;
+CREATE INDEX push_configs_by_task ON push_configs (task_id) WHERE deleted_at IS NULL;
 
 -- Push notifications that were taken, by digest, so that one that is sent again is known.
 CREATE TABLE push_receipts (

@@ -44,6 +44,7 @@ class Gathering:
         self._refreshed = True
         limit = anyio.CapacityLimiter(self._core.settings.config.qos.concurrency)
         deadline = None if seconds is None else time.monotonic() + seconds
+        within = ASK_SECONDS if seconds is None else seconds
 
         async def refresh_one(member: Member, answer: Answer) -> None:
             async with limit:
@@ -52,7 +53,7 @@ class Gathering:
                     with anyio.fail_after(left):
                         await ask(self._core, self.crew.context_id, member, answer, by="gather")
                 except TimeoutError:
-                    error: MissiveError = TransportError(f"agent '{member.agent}' gave no answer within {left:.2g} s")
+                    error: MissiveError = TransportError(f"agent '{member.agent}' gave no answer within {within:g} s")
                 except MissiveError as failure:
                     error = failure
                 else:

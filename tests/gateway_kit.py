@@ -41,5 +41,5 @@ RUNNING = Status(
     components=(),
     sessions=5,
     jobs=JobsStatus(waiting=0, running=0, schedules=0),
-    subscriptions=SubscriptionsStatus(streaming=0, pushed=0, polled=0),
+    subscriptions=SubscriptionsStatus(followed=0),
 )

@@ -9,8 +9,8 @@ import time
 from collections.abc import Mapping
 
 log = logging.getLogger("missive.gateway")
-_SEND_SECONDS = 1.0
-"""A manager that does not read must not stop the daemon."""
+_SEND_SECONDS = 0.2
+"""A manager that does not read must not stop the daemon: its socket holds a few messages and then blocks."""
 
 
 class Notifier:
@@ -43,14 +43,6 @@ class Notifier:
     def alive(self) -> None:
         """Say that the daemon is not stuck."""
         self._send("WATCHDOG=1")
-
-    async def watch(self) -> None:
-        """Call `alive` as often as systemd wants it, until it is cancelled. It beats with the event loop itself."""
-        import anyio
-
-        while self.watchdog_seconds is not None:
-            self.alive()
-            await anyio.sleep(self.watchdog_seconds)
 
     def _send(self, *lines: str) -> None:
         if not self._address:

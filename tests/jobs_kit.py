@@ -1,11 +1,8 @@
-"""Runs jobs: one after another in the test, or as the gateway does in a process of its own."""
+"""Runs jobs from the store, one after another, as the gateway does with many at once."""
 
 from __future__ import annotations
 
-import os
 import random
-import subprocess
-import sys
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -19,11 +16,6 @@ from missive_host.ids import now
 from missive_host.store import WorkOutputRow
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-    from types import TracebackType
-    from typing import Self
-
     from missive_host.core import Core
     from missive_host.outputs import Output
     from missive_host.store import WorkRow
@@ -76,67 +68,3 @@ async def _run(core: Core, work: WorkRow) -> WorkRow:
     found = core.store.read(lambda tables: tables.work.get(work.work_id))
     assert found is not None
     return found
-
-
-GATEWAY = '''
-"""The part of the gateway that runs jobs: the real dispatcher and the real schedules, in a process of their own."""
-import signal, sys
-import anyio
-from missive_host.config import load
-from missive_host.core import Core
-from missive_host.gateway.dispatcher import Dispatcher
-from missive_host.gateway.retrying import retryable
-from missive_host.gateway.schedules import Schedules
-from missive_host.security.options import CallOptions
-
-
-async def main():
-    core = Core(load(config_path=sys.argv[1] or None), CallOptions())
-    dispatcher = Dispatcher(
-        core, files=lambda name: None, adapter_limit=lambda name: None, retryable=retryable
-    )
-    schedules = Schedules(core)
-    core.on_new_work = dispatcher.wake
-    async with anyio.create_task_group() as group:
-        await group.start(dispatcher.run)
-        await dispatcher.reclaim(dead=lambda owner: owner != dispatcher.owner)
-        group.start_soon(schedules.run)
-        print("ready", flush=True)
-        with anyio.open_signal_receiver(signal.SIGTERM) as signals:
-            async for _ in signals:
-                await dispatcher.drain(0.0)
-                group.cancel_scope.cancel()
-    await core.aclose()
-
-
-anyio.run(main)
-'''
-
-
-class Gateway:
-    """Runs jobs in a process of its own, until it is stopped or killed."""
-
-    def __init__(self, environ: Mapping[str, str], config: Path | None = None) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", GATEWAY, str(config or "")],
-            env={**os.environ, **environ},
-            stdout=subprocess.PIPE,
-        )
-        assert self.process.stdout is not None
-        assert self.process.stdout.readline() == b"ready\n"
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self.process.poll() is None:
-            self.process.terminate()
-        self.process.wait(30)
-        assert self.process.stdout is not None
-        self.process.stdout.close()
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait(30)

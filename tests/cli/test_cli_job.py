@@ -1,15 +1,16 @@
-"""``missive job``: what is typed, what is shown, attached and followed, with the gateway's dispatcher beside it."""
+"""``missive job``: what is typed, what is shown, attached and followed, with a gateway beside it."""
 
 from __future__ import annotations
 
 import io
 import json
 import signal
+import subprocess
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
 import pytest
-from jobs_kit import Gateway
 
 from missive_host import commands as c, outputs as o, outputs_jobs as j
 from missive_host.cli.app import App
@@ -21,6 +22,8 @@ from missive_host.cli.verbs import Verb
 from missive_host.errors import ErrorReport
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from missive_host.demo.fleet import AgentProcess
 
 WHEN = "2026-01-02T03:04:05.000000Z"
@@ -122,6 +125,21 @@ def test_what_is_refused(missive, words: tuple[str, ...], sentence: str) -> None
 # --- with processes
 
 
+@contextmanager
+def gateway(missive: Any) -> Iterator[None]:
+    """Run a gateway on the home of `missive`."""
+    words = ("gateway", "run", "--port", "0", "--ndjson")
+    with missive.start(*words, stderr=subprocess.DEVNULL) as process:
+        try:
+            for line in process.stdout:
+                if json.loads(line)["kind"] == "gateway_started":
+                    break
+            yield
+        finally:
+            process.terminate()
+            process.communicate(timeout=30)
+
+
 def test_without_a_gateway(missive, agent: AgentProcess) -> None:  # type: ignore[no-untyped-def]
     missive.ok("agent", "add", "echo", agent.url)
     assert missive.ok("job", "list") == "no jobs\n"
@@ -146,7 +164,7 @@ def test_without_a_gateway(missive, agent: AgentProcess) -> None:  # type: ignor
 
 def test_attached_it_looks_as_if_it_ran_here(missive, agent: AgentProcess) -> None:  # type: ignore[no-untyped-def]
     missive.ok("agent", "add", "echo", agent.url)
-    with Gateway(missive.env):
+    with gateway(missive):
         for verb, message in (("send", "echo hi"), ("stream", "stream 2 0.1"), ("send", "unicode")):
             here = missive.run(verb, "echo", message)
             there = missive.run("job", "start", verb, "echo", message, "--attach")
@@ -182,7 +200,7 @@ def test_attached_it_looks_as_if_it_ran_here(missive, agent: AgentProcess) -> No
 def test_followed_and_left(missive, agent: AgentProcess) -> None:  # type: ignore[no-untyped-def]
     """Whoever watches may go: the job goes on."""
     missive.ok("agent", "add", "echo", agent.url)
-    with Gateway(missive.env):
+    with gateway(missive):
         job_id = missive.ok("job", "start", "stream", "echo", "stream 6 0.4").strip()
         with missive.start("job", "logs", job_id, "--follow", "--ndjson") as watching:
             assert json.loads(watching.stdout.readline())["kind"] == "stream_event"
@@ -215,7 +233,6 @@ def test_schedules(missive, agent: AgentProcess) -> None:  # type: ignore[no-unt
 
 
 def test_a_local_command_needs_no_event_loop(missive) -> None:  # type: ignore[no-untyped-def]
-    import subprocess
     import sys
 
     code = (

@@ -1,4 +1,4 @@
-"""Jobs, run by the gateway's own dispatcher, in processes that are stopped and killed."""
+"""Jobs, run by gateways that are processes of their own, and are stopped and killed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
-from jobs_kit import Gateway
+from support.gateways import GatewayProcess
 
 from missive_host import commands as c, outputs_jobs as j
 from missive_host.a2a.parts import FileAccess
@@ -37,8 +37,8 @@ async def until(core: Commands, job_id: str, *states: str) -> j.JobView:
     return job
 
 
-def gateway(home: Home) -> Gateway:
-    return Gateway(home.environ, home.config)
+def gateway(home: Home) -> GatewayProcess:
+    return GatewayProcess(home).ready()
 
 
 async def test_jobs_run_at_the_same_time(home: Home, agent: AgentProcess) -> None:

@@ -39,11 +39,11 @@ class AdapterStatus(msgspec.Struct, frozen=True, kw_only=True):
 class AdapterQueue(msgspec.Struct, frozen=True, kw_only=True):
     """What waits, by state."""
 
-    queued: int
+    queued: int = 0
     """Behind another of the same session."""
-    ready: int
+    ready: int = 0
     """Next to run."""
-    running: int
+    running: int = 0
 
 
 class QueueStatus(AdapterQueue, frozen=True, kw_only=True):

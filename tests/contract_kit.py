@@ -21,7 +21,16 @@ from missive_host.contracts.http import RECEIPT_STATES
 from missive_host.contracts.library import contracts, load_schema
 from missive_host.contracts.schemas import kinds
 from missive_host.contracts.validation import Fault, validator
-from missive_host.envelopes import HTTP, MAX_SAFE_INTEGER, STDIO, FrameId, Frames, parse_envelope
+from missive_host.envelopes import (
+    FILE_DROP,
+    HTTP,
+    MAX_SAFE_INTEGER,
+    STDIO,
+    FrameId,
+    Frames,
+    ResultFile,
+    parse_envelope,
+)
 from missive_host.errors import ErrorReport, ValidationError
 from missive_host.outputs import Output, StreamEvent, StreamResult, TaskView, TaskWaitResult, error_document
 from missive_host.protocols import Receipt
@@ -36,12 +45,16 @@ REQUEST = f"{STDIO}/request"
 RESPONSE = f"{STDIO}/response"
 HTTP_REQUEST = f"{HTTP}/request"
 HTTP_RESPONSE = f"{HTTP}/response"
+REQUEST_FILE = f"{FILE_DROP}/request"
+RESULT_FILE = f"{FILE_DROP}/response"
+REQUESTS = (REQUEST, REQUEST_FILE)
 OUTPUT = "missive.output.v1"
 CONFIG = "missive.config.v1"
 
 Json = dict[str, Any]
 MANY = 20
 Count = Annotated[int, Meta(ge=0)]
+FileName = Annotated[str, Meta(pattern=r"\A[^./][^/]*\.json\Z")]
 
 
 # --- examples
@@ -71,17 +84,19 @@ def faults(contract: str, document: Any) -> tuple[Fault, ...]:
 
 def accepted(contract: str, document: Any) -> bool:
     """True if the code takes this document; of what missive writes: if it could have written it."""
-    judges = {REQUEST: _takes, CONFIG: _loads, OUTPUT: _writes, RESPONSE: _answers}
+    if contract in REQUESTS:
+        return _takes(document, KNOWN[contract].version)
+    judges = {CONFIG: _loads, OUTPUT: _writes, RESPONSE: _answers, RESULT_FILE: _writes_file}
     return {**judges, HTTP_REQUEST: _takes_http, HTTP_RESPONSE: _answers_http}[contract](document)
 
 
-def parsed(frame: Any) -> Command:
-    return parse_envelope(json.dumps(frame).encode(), STDIO, default_source="stdio").command
+def parsed(frame: Any, version: str = STDIO) -> Command:
+    return parse_envelope(json.dumps(frame).encode(), version, default_source="door").command
 
 
-def _takes(frame: Any) -> bool:
+def _takes(frame: Any, version: str) -> bool:
     try:
-        parsed(frame)
+        parsed(frame, version)
     except ValidationError:
         return False
     return True
@@ -166,6 +181,33 @@ def _answers_http(document: Any) -> bool:
     except (*_NOT_OURS, ValueError):
         return False
     return same(document, as_json(made)) and document.get("state", "done") in RECEIPT_STATES
+
+
+def _writes_file(document: Any) -> bool:
+    try:
+        outputs = document.get("outputs", UNSET)
+        if outputs is not UNSET and not (
+            isinstance(outputs, list)
+            and outputs
+            and all(_answers(frame) and frame["kind"] == "stdio_command_output" for frame in outputs)
+        ):
+            return False
+        ok = "error" not in document
+        made = ResultFile(
+            schema_version=FILE_DROP,
+            id=msgspec.convert(document["id"], FrameId) if ok or "id" in document else UNSET,
+            ok=ok,
+            kind="file_drop_result" if ok else "file_drop_error",
+            input_file=msgspec.convert(document["input_file"], FileName),
+            archived_file=msgspec.convert(document["archived_file"], FileName)
+            if "archived_file" in document
+            else UNSET,
+            outputs=outputs,  # type: ignore[arg-type]  # frames as JSON
+            error=UNSET if ok else _report(document["error"]),
+        )
+    except _NOT_OURS:
+        return False
+    return same(document, as_json(made))
 
 
 def _count(document: Json) -> int:

@@ -271,7 +271,7 @@ def result_file_schema() -> Schema:
     defs["Frame"]["properties"] = {**stdio["properties"], "kind": {"const": "stdio_command_output"}}
     defs["Frame"]["title"] = "A result"
     file = components((ResultFile,), NAMED, null=False)["ResultFile"]
-    name = {"type": "string", "pattern": "^[^/]*[.]json$"}
+    name = {"type": "string", "pattern": "^[^./][^/]*[.]json$"}
     root = {
         **root_of(
             FILE_DROP,

@@ -14,6 +14,7 @@ from contract_kit import (
     OUTPUT,
     REQUEST,
     RESPONSE,
+    RESULT_FILE,
     accepted,
     as_json,
     changed,
@@ -22,12 +23,13 @@ from contract_kit import (
     parsed,
 )
 from hypothesis import HealthCheck, given, settings, strategies as st
+from msgspec import UNSET
 
 from missive_host.a2a.shapes import state
 from missive_host.commands import DOOR_COMMANDS, Command, tag_of
 from missive_host.config.model import Config
 from missive_host.contracts.rules import TASK_STATES
-from missive_host.envelopes import STDIO, Frames, Source, door_fields
+from missive_host.envelopes import FILE_DROP, STDIO, Frames, ResultFile, Source, door_fields
 from missive_host.errors import ErrorReport, ValidationError
 from missive_host.outputs import Data, Output, error_document
 
@@ -174,6 +176,9 @@ def test_every_result_keeps_to_its_schema(cls: type[Data], data: st.DataObject) 
     assert faults(RESPONSE, frame) == ()
     agree(OUTPUT, data.draw(changed(frame["data"])))
     agree(RESPONSE, data.draw(changed(frame)))
+    file = as_json(result_file(frame_id="r1", outputs=(frame,), error=UNSET))
+    assert faults(RESULT_FILE, file) == ()
+    agree(RESULT_FILE, data.draw(changed(file)))
 
 
 @many
@@ -188,6 +193,22 @@ def test_every_error_keeps_to_its_schema(
     assert faults(RESPONSE, frame) == ()
     agree(OUTPUT, data.draw(changed(document)))
     agree(RESPONSE, data.draw(changed(frame)))
+    file = as_json(result_file(frame_id=frame_id, outputs=UNSET, error=report))
+    assert faults(RESULT_FILE, file) == ()
+    agree(RESULT_FILE, data.draw(changed(file)))
+
+
+def result_file(*, frame_id: str | None, outputs: Any, error: Any) -> ResultFile:
+    return ResultFile(
+        schema_version=FILE_DROP,
+        id=UNSET if frame_id is None else frame_id,
+        ok=error is UNSET,
+        kind="file_drop_result" if error is UNSET else "file_drop_error",
+        input_file="a.json",
+        archived_file="a-1.json",
+        outputs=outputs,
+        error=error,
+    )
 
 
 def test_the_states_of_the_schema_are_those_that_agents_can_give() -> None:

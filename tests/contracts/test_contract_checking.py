@@ -42,11 +42,11 @@ def brought(place: Path, *files: str) -> Path:
 
 
 def test_the_own_contracts() -> None:
-    parts = ["request", "response"]
-    doors = ["missive.stdio.v1/request", "missive.stdio.v1/response"]
-    names = ["missive.config.v1", "missive.http.v1/request", "missive.http.v1/response", "missive.output.v1", *doors]
-    assert [contract.name for contract in contracts()] == names
-    assert [contract.part for contract in contracts()] == ["config", *parts, "output", *parts]
+    doors = [f"missive.{door}.v1/{part}" for door in ("file_drop", "http", "stdio") for part in ("request", "response")]
+    names = ["missive.config.v1", "missive.output.v1", *doors]
+    assert [contract.name for contract in contracts()] == sorted(names)
+    parts = {contract.name: contract.part for contract in contracts()}
+    assert parts == {name: name.partition("/")[2] or name.split(".")[1] for name in names}
 
 
 def test_a_folder_that_somebody_brings(tmp_path: Path) -> None:

@@ -6,7 +6,21 @@ import json
 from pathlib import Path
 
 import pytest
-from contract_kit import CONFIG, KNOWN, OUTPUT, REQUEST, RESPONSE, ROOT, SCHEMAS, accepted, examples, faults, load
+from contract_kit import (
+    CONFIG,
+    KNOWN,
+    OUTPUT,
+    REQUEST,
+    REQUESTS,
+    RESPONSE,
+    RESULT_FILE,
+    ROOT,
+    SCHEMAS,
+    accepted,
+    examples,
+    faults,
+    load,
+)
 from jsonschema import Draft202012Validator
 
 from missive_host.config import load as load_config
@@ -67,9 +81,10 @@ def test_every_contract_has_examples_of_both(contract: str) -> None:
     assert len([name for name, _ in REFUSED if name == contract]) >= 10
 
 
-def test_every_command_has_a_valid_example() -> None:
-    found = {load(file)["command"] for contract, file in VALID if contract == REQUEST}
-    assert found == set(SCHEMAS[REQUEST]["properties"]["command"]["enum"])
+@pytest.mark.parametrize("name", REQUESTS)
+def test_every_command_has_a_valid_example(name: str) -> None:
+    found = {load(file)["command"] for contract, file in VALID if contract == name}
+    assert found == set(SCHEMAS[name]["properties"]["command"]["enum"])
 
 
 def test_the_first_example_that_anybody_sees() -> None:
@@ -88,6 +103,6 @@ def test_the_configuration_in_full_sets_every_key() -> None:
     assert missing == set()
 
 
-@pytest.mark.parametrize("contract", [OUTPUT, RESPONSE])
+@pytest.mark.parametrize("contract", [OUTPUT, RESPONSE, RESULT_FILE])
 def test_what_missive_writes_has_examples_of_errors(contract: str) -> None:
     assert {load(file)["ok"] for name, file in VALID if name == contract} == {True, False}

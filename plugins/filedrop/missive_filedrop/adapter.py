@@ -26,10 +26,9 @@ from missive_filedrop.folders import Folders
 from missive_filedrop.inbox import Inbox
 from missive_filedrop.names import Claim, shown
 from missive_filedrop.owner import Owner
-from missive_filedrop.reading import Reader
+from missive_filedrop.reading import Reader, Refusal
 from missive_filedrop.tally import Tally
 from missive_filedrop.watching import Watch
-from missive_host.envelopes import Envelope, FrameError
 from missive_host.errors import ErrorReport, IoError, MissiveError, ValidationError
 from missive_host.protocols import Done, Reject, Retry, Summary
 
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
 
     from missive_filedrop.answers import Answered
     from missive_filedrop.inbox import Scan
+    from missive_host.envelopes import Envelope
     from missive_host.protocols import AdapterContext, Delivery, Intake, Outcome
 
 COMPLAINTS = 1000
@@ -199,7 +199,7 @@ class FileDropAdapter:
             self._let_go()
             raise
         self._hands.add(claim.uid)
-        if not isinstance(found, Envelope):
+        if isinstance(found, Refusal):
             await self._refuse(claim, found)
             return True
         delivery = FileDropDelivery(
@@ -233,11 +233,11 @@ class FileDropAdapter:
 
     # --- answering
 
-    async def _refuse(self, claim: Claim, error: FrameError) -> None:
-        report = error.report()
+    async def _refuse(self, claim: Claim, refusal: Refusal) -> None:
+        report = refusal.report
 
         async def write() -> Answered | None:
-            document = partial(answer, claim.name, frame_id=error.frame_id, error=report)
+            document = partial(answer, claim.name, frame_id=refusal.frame_id, error=report)
             return await anyio.to_thread.run_sync(
                 partial(self._answers.give, claim, ok=False, document=document, again=self._durable)
             )

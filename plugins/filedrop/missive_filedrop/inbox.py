@@ -128,7 +128,7 @@ class Inbox:
         if SESSION.fullmatch(entry.name) is None:
             name = shown(entry.name) if is_text(entry.name) else ascii(entry.name)
             scan.ignored.append(
-                f"the folder {name} cannot be a session: its name needs to be lower-case letters, digits, .-_"
+                f"the folder {name} is no session: a name has lower-case letters, digits, '.', '-', '_'"
             )
             return False
         return True

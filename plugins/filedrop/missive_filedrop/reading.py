@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -13,10 +14,18 @@ from missive_filedrop.folders import Folders
 from missive_filedrop.inbox import Inbox
 from missive_filedrop.names import Claim
 from missive_host.envelopes import FILE_DROP, Envelope, FrameError, parse_envelope
-from missive_host.errors import MissiveError, ValidationError
+from missive_host.errors import ErrorReport, IoError, MissiveError, ValidationError
 
 SOURCE_ID = "file-drop"
 """``source.source_id`` of a request that names none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a file is not run."""
+
+    report: ErrorReport
+    frame_id: str | None = None
 
 
 class Reader:
@@ -29,7 +38,7 @@ class Reader:
         self._in_order: bool = not options["any_order"]
         self._durable = durable
 
-    def open(self, item: Claim | tuple[str, str]) -> tuple[Claim, Envelope | FrameError]:
+    def open(self, item: Claim | tuple[str, str]) -> tuple[Claim, Envelope | Refusal]:
         """Take a file, unless that was done, and read what is in it. Raises `OSError` if it cannot be taken."""
         claim = item if isinstance(item, Claim) else self._inbox.take(*item)
         try:
@@ -37,13 +46,18 @@ class Reader:
         except FileNotFoundError:
             raise
         except OSError as error:
-            return claim, FrameError(f"the file cannot be read: {error.strerror}", help="see to its permissions")
+            unreadable = IoError(f"while reading the file: {error.strerror}", help="see to its permissions")
+            return claim, Refusal(unreadable.report())
         try:
-            return claim, self._parsed(claim, data)
+            envelope = self._parsed(data)
         except FrameError as error:
-            return claim, error
+            return claim, Refusal(error.report(), error.frame_id)
+        try:
+            return claim, self._placed(claim, envelope)
+        except MissiveError as error:
+            return claim, Refusal(error.report(), envelope.id)
 
-    def _parsed(self, claim: Claim, data: bytes | None) -> Envelope:
+    def _parsed(self, data: bytes | None) -> Envelope:
         if data is None:
             raise FrameError(
                 f"the file is longer than {self._limit} bytes",
@@ -51,11 +65,7 @@ class Reader:
             )
         if not data.strip():
             raise FrameError("the file is empty", help="write it under another name, then rename it to NAME.json")
-        envelope = parse_envelope(data, FILE_DROP, default_source=SOURCE_ID, default_session=self._in_order)
-        try:
-            return self._placed(claim, envelope)
-        except MissiveError as error:
-            raise FrameError(error.message, frame_id=envelope.id, help=error.help, sources=error.sources) from None
+        return parse_envelope(data, FILE_DROP, default_source=SOURCE_ID, default_session=self._in_order)
 
     def _placed(self, claim: Claim, envelope: Envelope) -> Envelope:
         """Return the envelope with what the file's place says. Raises `MissiveError`."""

@@ -95,10 +95,12 @@ class AgentClient:
         retries: Retries,
         reply_seconds: float,
         streams: OpenStreams,
+        pushes: bool = False,
     ) -> None:
         self.alias = alias
         self.interface = interface
         self.streaming = streaming
+        self.pushes = pushes
         self.retries = retries
         self.streams = streams
         self._reply_seconds = reply_seconds

@@ -211,6 +211,7 @@ class Agents:
             self._core.connections.binding(interface, where=f"agent '{alias}'"),
             headers=headers,
             streaming=bool(card.json.get("capabilities", {}).get("streaming")),
+            pushes=bool(card.json.get("capabilities", {}).get("pushNotifications")),
             retries=Retries(qos.retry_attempts, duration_seconds(qos.retry_backoff)),
             reply_seconds=duration_seconds(qos.timeout),
             streams=self._core.connections.streams,

@@ -1,7 +1,8 @@
 """Every open task is followed to its end, whoever began it, and again after a restart.
 
-An agent that streams is subscribed to. When all places for streams are taken, and for an agent that does not stream,
-the task is asked for: at first often, then ever more seldom. A task that is being streamed by a command of this
+An agent that streams is subscribed to. One that does not, and sends push notifications, is told to send them to us, if
+it is known where it can reach us. When all places for streams are taken, and for all other agents, the task is asked
+for: at first often, then ever more seldom. A task that is being streamed by a command of this
 process is left to that, so that no chunk of an artifact is written down twice.
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 import logging
 import random
 import time
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
@@ -20,6 +21,8 @@ import anyio
 from missive_host.a2a.shapes import SETTLED, state
 from missive_host.core.recorder import Exchange, Road, journal_event
 from missive_host.errors import MissiveError, StorageError, TransportError
+from missive_host.gateway.callbacks import Callbacks
+from missive_host.gateway.pacing import LONGEST_PAUSE, STREAMS_OF_AGENT, AgentPace, TaskPace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,96 +41,18 @@ log = logging.getLogger("missive.gateway.following")
 SUBSCRIPTION = Road("subscription", "gateway:subscriptions", "stream_event")
 STREAMS = 512
 """How many tasks are subscribed to at the same time."""
-STREAMS_OF_AGENT = 64
 CALLS = 32
 """How many tasks are asked for at the same time."""
-CALLS_OF_AGENT = 8
-FIRST_PAUSE = 1.0
-LONGEST_PAUSE = 30.0
-LONGEST_PAUSE_OF_TASK = 3600.0
-"""Seconds between two tries when the agent is there, and yet nothing can be learnt of the task."""
 SUBSCRIPTION_SECONDS = 300.0
 """A subscription is made anew after this time: it begins with the task as it is, whatever became of the connection."""
+NET_SECONDS = 60.0
+"""How often a task is asked for whose agent sends push notifications: one that is lost is not sent again."""
 SCAN_SECONDS = 5.0
 """How often is looked for tasks that other processes have begun."""
 QUIET_SECONDS = 10.0
 """Such a task is left to the process that began it until nothing has changed for this long."""
 LOOK_SECONDS = 2.0
 """How often someone who waits looks into the store: another process may have written there."""
-
-
-class _Pace:
-    """Pauses that double, with jitter."""
-
-    def __init__(self, longest: float) -> None:
-        self._longest = longest
-        self._next = FIRST_PAUSE
-
-    def reset(self) -> None:
-        self._next = FIRST_PAUSE
-
-    def step(self) -> float:
-        pause, self._next = self._next, min(self._next * 2, self._longest)
-        return pause * random.uniform(0.75, 1.0)  # noqa: S311 - jitter
-
-
-class _Agent:
-    """What all tasks of one agent have in common: their places, and the rest that it gets while it is down."""
-
-    def __init__(self, streams: int) -> None:
-        self.streams = anyio.CapacityLimiter(streams)
-        self.calls = anyio.CapacityLimiter(CALLS_OF_AGENT)
-        self.probing = anyio.Lock()
-        self.trusted = False
-        """It answered last time. As long as it has not, one task at a time tries."""
-        self._pace = _Pace(LONGEST_PAUSE)
-        self._rests_until = 0.0
-
-    @property
-    def rest(self) -> float:
-        """For how many seconds it is to be left in peace."""
-        return max(0.0, self._rests_until - time.monotonic())
-
-    def answered(self) -> None:
-        self.trusted = True
-        self._pace.reset()
-        self._rests_until = 0.0
-
-    def failed(self, asked_at: float) -> float:
-        """Let it rest, once for all the calls that failed together; return for how long."""
-        self.trusted = False
-        if asked_at >= self._rests_until:
-            self._rests_until = time.monotonic() + self._pace.step()
-        return self.rest
-
-
-class _Task:
-    """One task that is followed."""
-
-    def __init__(self) -> None:
-        self.pace = _Pace(LONGEST_PAUSE)
-        self.trouble = _Pace(LONGEST_PAUSE_OF_TASK)
-        self.started = False
-        self.problem: str | None = None
-        """What was last in the way."""
-        self.asked_at = 0.0
-        self.polled_next = False
-        self.scope: anyio.CancelScope | None = None
-        """Of its subscription, while it has one."""
-        self._woken = anyio.Event()
-
-    def wake(self) -> None:
-        self._woken.set()
-
-    async def pause(self, seconds: float) -> None:
-        """Wait, or until it is woken."""
-        with anyio.move_on_after(seconds):
-            await self._woken.wait()
-        self._woken = anyio.Event()
-
-    def give_way(self) -> None:
-        if self.scope is not None:
-            self.scope.cancel()
 
 
 class _Waiter:
@@ -141,7 +66,7 @@ class _Waiter:
 class _Reading:
     """What is learnt of a task, written down as it comes."""
 
-    def __init__(self, core: Core, key: Key, agent: _Agent, tell: Callable[[], None]) -> None:
+    def __init__(self, core: Core, key: Key, agent: AgentPace, tell: Callable[[], None]) -> None:
         self._core = core
         self._alias, self._task_id = key
         self._agent = agent
@@ -189,14 +114,15 @@ class TaskFollowers:
     def __init__(self, core: Core, *, streams: int = STREAMS, streams_of_agent: int = STREAMS_OF_AGENT) -> None:
         self._core = core
         self._streams_of_agent = streams_of_agent
-        self._agents: dict[str, _Agent] = {}
-        self._tasks: dict[Key, _Task] = {}
+        self._agents: dict[str, AgentPace] = {}
+        self._tasks: dict[Key, TaskPace] = {}
         self._wanted: set[Key] = set()
         """Told of, and not begun yet."""
         self._waiters: dict[Key, set[_Waiter]] = {}
         self._told = anyio.Event()
         self._streams = anyio.CapacityLimiter(streams)
         self._calls = anyio.CapacityLimiter(CALLS)
+        self._callbacks = Callbacks(core)
 
     @property
     def count(self) -> int:
@@ -223,6 +149,7 @@ class TaskFollowers:
         key = (agent, task_id)
         if (task := self._tasks.get(key)) is not None:
             task.pace.reset()
+            task.due = 0.0
             task.wake()
         else:
             self._wanted.add(key)
@@ -248,6 +175,11 @@ class TaskFollowers:
                 with anyio.move_on_after(LOOK_SECONDS):
                     await waiter.changed.wait()
                 waiter.changed = anyio.Event()
+
+    def is_subscribed(self, agent: str, task_id: str) -> bool:
+        """Whether the events of a task's stream are being written down by us."""
+        task = self._tasks.get((agent, task_id))
+        return task is not None and task.scope is not None
 
     def notice(self, agent: str, task_id: str) -> None:
         """Somebody else has written down something about a task: wake whoever waits for it."""
@@ -289,7 +221,7 @@ class TaskFollowers:
         self._wanted.clear()
         for key in (*wanted, *found):
             if key not in self._tasks:
-                self._tasks[key] = _Task()
+                self._tasks[key] = TaskPace()
                 group.start_soon(self._follow, key, self._tasks[key])
 
     def _streamed(self, alias: str, task_id: str, begins: bool) -> None:
@@ -303,17 +235,21 @@ class TaskFollowers:
 
     # --- one task
 
-    async def _follow(self, key: Key, task: _Task) -> None:
-        agent = self._agents.setdefault(key[0], _Agent(self._streams_of_agent))
+    async def _follow(self, key: Key, task: TaskPace) -> None:
+        agent = self._agents.setdefault(key[0], AgentPace(self._streams_of_agent))
         try:
             while self._goes_on(key):
                 if key in self._core.connections.streams:
                     await task.pause(LONGEST_PAUSE)
                 elif agent.rest:
                     await anyio.sleep(agent.rest)
+                elif task.pushed and task.due > time.monotonic():
+                    await task.pause(task.due - time.monotonic())
                 else:
-                    await task.pause(await self._try(key, task, agent))
-            await self._ended(key, task)
+                    pause = await self._try(key, task, agent)
+                    task.due = time.monotonic() + pause
+                    await task.pause(pause)
+            await self._ended(key, task, agent)
         except Exception:  # one task must not end the service; the next scan finds it again
             log.exception("task %s of agent '%s' cannot be followed", key[1], key[0])
         finally:
@@ -335,7 +271,7 @@ class TaskFollowers:
             return self._tasks[key].problem is None
         return now not in SETTLED
 
-    async def _try(self, key: Key, task: _Task, agent: _Agent) -> float:
+    async def _try(self, key: Key, task: TaskPace, agent: AgentPace) -> float:
         """Learn what is new, for as long as that takes; return for how many seconds to pause."""
         try:
             news = await self._learn(key, task, agent)
@@ -353,9 +289,9 @@ class TaskFollowers:
         task.trouble.reset()
         if news:
             task.pace.reset()
-        return task.pace.step()
+        return NET_SECONDS * random.uniform(0.8, 1.0) if task.pushed else task.pace.step()  # noqa: S311
 
-    async def _learn(self, key: Key, task: _Task, agent: _Agent) -> bool:
+    async def _learn(self, key: Key, task: TaskPace, agent: AgentPace) -> bool:
         """Read a task's stream to its end, or ask for the task; return whether there was something new."""
         reading = _Reading(self._core, key, agent, partial(self._tell, key))
         streaming = False
@@ -368,7 +304,10 @@ class TaskFollowers:
                 client = await self._core.agents.client(key[0])
                 streaming = client.streaming and not task.polled_next and self._take_place(agent, key)
                 task.polled_next = False
-                await self._started(key, task, "subscription" if streaming else "poll")
+                if not client.streaming and client.pushes and self._callbacks.possible and not task.pushed:
+                    # Before the task is asked for, so that nothing falls between the two.
+                    task.pushed = await self._callbacks.make(*key)
+                await self._started(key, task, "subscription" if streaming else "push" if task.pushed else "poll")
                 if not streaming or not agent.trusted:
                     await reading.ask()
             if not streaming or reading.settled:
@@ -384,7 +323,7 @@ class TaskFollowers:
                 agent.streams.release_on_behalf_of(key)
                 self._streams.release_on_behalf_of(key)
 
-    def _take_place(self, agent: _Agent, key: Key) -> bool:
+    def _take_place(self, agent: AgentPace, key: Key) -> bool:
         """Take a place for a stream, if there is one."""
         try:
             agent.streams.acquire_on_behalf_of_nowait(key)
@@ -399,12 +338,12 @@ class TaskFollowers:
 
     # --- the journal
 
-    async def _started(self, key: Key, task: _Task, road: str) -> None:
+    async def _started(self, key: Key, task: TaskPace, road: str) -> None:
         if not task.started:
             await self._note(key, "started", {"road": road})
             task.started = True
 
-    async def _troubled(self, key: Key, task: _Task, error: MissiveError, pause: float) -> None:
+    async def _troubled(self, key: Key, task: TaskPace, error: MissiveError, pause: float) -> None:
         """Write trouble down, once for as long as it stays the same."""
         report = self._core.report(error)
         if report.message == task.problem:
@@ -415,7 +354,11 @@ class TaskFollowers:
         except MissiveError as failed:
             log.warning("task %s of agent '%s': %s; %s", key[1], key[0], report.message, failed)
 
-    async def _ended(self, key: Key, task: _Task) -> None:
+    async def _ended(self, key: Key, task: TaskPace, agent: AgentPace) -> None:
+        if self._callbacks.has(*key):
+            with suppress(MissiveError):  # notifications may have been lost, and with them parts of artifacts
+                await _Reading(self._core, key, agent, partial(self._tell, key)).ask()
+            await self._callbacks.take_back(*key)
         if task.started:
             now = self._core.store.read(lambda tables: tables.tasks.state(*key))
             await self._note(key, "ended", {"state": now})

@@ -140,6 +140,11 @@ class Tasks:
         ).fetchone()
         return row[0] if row else None
 
+    def owners(self, task_id: str) -> tuple[str, ...]:
+        """Return the agents that have a task with this id."""
+        rows = self._execute("SELECT agent_alias FROM tasks WHERE task_id = ? ORDER BY agent_alias", (task_id,))
+        return tuple(row[0] for row in rows)
+
     def open(self, *, untouched_since: str | None = None) -> tuple[tuple[str, str], ...]:
         """Return agent and id of each task of a registered agent that goes on and does not wait for us."""
         where = Where().add("state IN ('submitted', 'working', 'unknown')")

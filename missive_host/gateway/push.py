@@ -20,6 +20,7 @@ from missive_host.a2a.notifications import decode_notification
 from missive_host.a2a.shapes import EVENT_TYPES, payload
 from missive_host.core.recorder import Exchange, Road, journal_event
 from missive_host.errors import MissiveError
+from missive_host.gateway.signatures import Signatures
 from missive_host.ids import now
 
 if TYPE_CHECKING:
@@ -73,6 +74,16 @@ class SharedSecret:
 
 
 @dataclass(frozen=True, slots=True)
+class _Proof:
+    """That a notification is genuine."""
+
+    receipt: str
+    """A digest by which it is known again."""
+    single_use: bool = False
+    """Something that was signed for this one notification."""
+
+
+@dataclass(frozen=True, slots=True)
 class Taken:
     """A notification that was taken."""
 
@@ -105,6 +116,7 @@ class PushReceiver:
         self._shared = shared
         self._on_taken = on_taken
         self._on_rejected = on_rejected
+        self._signatures = Signatures(core)
         self.accepted = 0
         self.rejected = 0
         self._minute = 0
@@ -186,8 +198,8 @@ class PushReceiver:
 
     async def _identify(
         self, request: Request, config_id: str | None, task_id: str | None, body: bytes
-    ) -> tuple[str, PushConfigRow | None, str]:
-        """Return agent, config, and the digest by which the notification is known again. Raises `RejectedError`.
+    ) -> tuple[str, PushConfigRow | None, _Proof]:
+        """Return agent, config and proof. Raises `RejectedError`.
 
         What is unknown and what is not proved get the same answer.
         """
@@ -202,18 +214,18 @@ class PushReceiver:
                 return config.agent_alias, config, proof
         if self._shared is not None and config_id is None and task_id is not None:
             if len({config.agent_alias for config in configs}) == 1:
-                return configs[0].agent_alias, configs[0], _receipt(configs[0].config_id, body)
+                return configs[0].agent_alias, configs[0], _Proof(_receipt(configs[0].config_id, body))
             owners = self._core.store.read(lambda tables: tables.tasks.owners(task_id)) if not configs else ()
             if len(owners) == 1:
-                return owners[0], None, _receipt(task_id, body)
+                return owners[0], None, _Proof(_receipt(task_id, body))
         raise _unauthorised()
 
-    async def _proof(self, request: Request, config: PushConfigRow, body: bytes) -> str | None:
-        """Return a digest for the receipt if the request proves that it is from the config's agent."""
+    async def _proof(self, request: Request, config: PushConfigRow, body: bytes) -> _Proof | None:
+        """Return the proof if the request has one that it is from the config's agent."""
         token = request.headers.get(TOKEN_HEADER)
         if token is not None and config.token_sha256 is not None:
             if hmac.compare_digest(_digest(token), config.token_sha256):
-                return _receipt(config.token_sha256, body)
+                return _Proof(_receipt(config.token_sha256, body))
             return None
         scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
         if not credentials:
@@ -221,8 +233,11 @@ class PushReceiver:
         if config.auth_sha256 is not None:
             same = (config.auth_scheme or "").lower() == scheme.lower()
             if hmac.compare_digest(_digest(credentials), config.auth_sha256) and same:
-                return _receipt(config.auth_sha256, body)
-        return None
+                return _Proof(_receipt(config.auth_sha256, body))
+        if scheme.lower() != "bearer" or (url := self._signatures.url_of(config.agent_alias)) is None:
+            return None
+        receipt = await self._signatures.receipt(config.agent_alias, url, credentials, body, config.task_id)
+        return None if receipt is None else _Proof(receipt, single_use=True)
 
     # --- what it says
 
@@ -232,7 +247,7 @@ class PushReceiver:
         task_id: str,
         event: Json,
         config: PushConfigRow | None,
-        proof: str,
+        proof: _Proof,
         version: str | None,
     ) -> Taken:
         config_id = config.config_id if config is not None else None
@@ -246,7 +261,9 @@ class PushReceiver:
             remote = known.remote_context_id if known is not None else None
             if remote is not None and value.get("contextId") not in (None, "", remote):
                 raise RejectedError(400, "invalid_a2a_identifiers", "the task is in another context")
-            if not tables.push.receive(proof, at=now()):
+            if not tables.push.receive(proof.receipt, at=now()):
+                if proof.single_use:
+                    raise RejectedError(409, "replayed", "this token has been used before")
                 return True, None
             exchange = Exchange(
                 agent=agent,

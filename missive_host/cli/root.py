@@ -37,6 +37,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "intake": ("missive_host.cli.intake:intake", "See what the gateway has taken in, and its dead letters."),
     "token": ("missive_host.cli.token:token", "Let clients in to the gateway, and out again."),
     "push": ("missive_host.cli.push:push", "Have agents send notifications about their tasks."),
+    "webhook": ("missive_host.cli.webhook:webhook", "Take push notifications of agents, without the gateway."),
     "plugin": ("missive_host.cli.plugin:plugin", "See which plugins there are and what they provide."),
     "contract": ("missive_host.cli.contract:contract", "The JSON Schemas of what missive reads and writes."),
     "config": ("missive_host.cli.config:config", "Show and check the configuration."),

@@ -37,6 +37,7 @@ from missive_host.gateway.listener import HttpListener
 from missive_host.gateway.lock import DaemonLock
 from missive_host.gateway.metrics import Metrics
 from missive_host.gateway.notify import Notifier
+from missive_host.gateway.push import PushReceiver
 from missive_host.gateway.schedules import Schedules
 from missive_host.gateway.supervisor import Supervisor, specs_of
 from missive_host.gateway.tokens import Authenticator
@@ -109,6 +110,7 @@ class Gateway:
         self.dispatcher.on_ended = self._ended
         self._schedules = Schedules(core)
         self.followers = TaskFollowers(core)
+        self._receiver = PushReceiver(core, followers=self.followers)
         self._supervisor: Supervisor
 
     def _adapter_capacity(self, adapter: str) -> int | None:
@@ -174,6 +176,7 @@ class Gateway:
             allowed = None if listener.is_loopback else lambda token: authenticate(token) is not None
             health = health_app(self.status, metrics=self._metrics, paths=self._paths, allowed=allowed)
             stack.enter_context(listener.mount("", health))
+            stack.enter_context(listener.mount(self._receiver.path, self._receiver.app()))
             await self.dispatcher.reclaim(dead=lambda owner: owner.startswith("gateway/"))
             await group.start(self.dispatcher.run)
             await group.start(serve_control, control_path(core.settings.paths), self._control)
@@ -413,6 +416,7 @@ class Gateway:
             keep = duration_seconds(self.core.settings.config.gateway.keep_answers)
             try:
                 await self._prune(_ago(keep))
+                await self._receiver.forget()
             except StorageError as error:
                 log.warning("old answers could not be forgotten: %s", error.message)
             await anyio.sleep(min(HOUSEKEEPING_SECONDS, keep))

@@ -2,32 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
+from missive_host import commands as c
 from missive_host.cli.app import App
 
+What = Literal["agent", "context", "group", "session", "job", "schedule"]
 
-def known_names(app: object, what: Literal["agent", "context", "group", "session"]) -> list[tuple[str, str]]:
+_KNOWN: dict[What, tuple[c.Command, Callable[[Any], list[tuple[str, str]]]]] = {
+    "agent": (c.AgentList(), lambda data: [(row.alias, row.base_url) for row in data.agents]),
+    "context": (c.ContextList(), lambda data: [(row.name or row.context_id, row.context_id) for row in data.contexts]),
+    "group": (c.GroupList(), lambda data: [(row.name, ", ".join(row.agents)) for row in data.groups]),
+    "session": (
+        c.SessionList(),
+        lambda data: [(row.session_id, f"{row.source_id} with {row.target}") for row in data.sessions],
+    ),
+    "job": (
+        c.JobList(limit=100),
+        lambda data: [(row.job_id, f"{row.state}, {row.agent or row.group}") for row in reversed(data.jobs)],
+    ),
+    "schedule": (
+        c.JobScheduleList(),
+        lambda data: [(row.schedule_id, f"{row.kind} {row.expression}") for row in data.schedules],
+    ),
+}
+"""What lists them, and how a name and a word about it are read from the result."""
+
+
+def known_names(app: object, what: What) -> list[tuple[str, str]]:
     """Return names with a word about each. None if the store cannot be read: completion never complains."""
-    from missive_host.commands import AgentList, ContextList, GroupList, SessionList
     from missive_host.errors import MissiveError
-    from missive_host.outputs import AgentListResult, ContextListResult
-    from missive_host.outputs_groups import GroupListResult
-    from missive_host.outputs_sessions import SessionListResult
 
     if not isinstance(app, App):
         return []
+    command, names = _KNOWN[what]
     try:
-        command = {"agent": AgentList, "context": ContextList, "group": GroupList, "session": SessionList}[what]()
-        data = app.core().run_local(command).data
+        return names(app.core().run_local(command).data)
     except (MissiveError, OSError):
         return []
-    if isinstance(data, AgentListResult):
-        return [(agent.alias, agent.base_url) for agent in data.agents]
-    if isinstance(data, ContextListResult):
-        return [(context.name or context.context_id, context.context_id) for context in data.contexts]
-    if isinstance(data, GroupListResult):
-        return [(group.name, ", ".join(group.agents)) for group in data.groups]
-    if isinstance(data, SessionListResult):
-        return [(session.session_id, f"{session.source_id} with {session.target}") for session in data.sessions]
-    return []

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
     from missive_host.cli.app import App
+    from missive_host.cli.known import What
     from missive_host.commands import Command as CommandStruct
 
     ParamType = click.ParamType[Any]
@@ -82,11 +83,11 @@ class Choices(ParamType):
 
 
 class Known(ParamType):
-    """Completes names that are in the store: agents, contexts, groups or sessions."""
+    """Completes names that are in the store: of agents, contexts, groups, sessions, jobs or schedules."""
 
     name = "text"
 
-    def __init__(self, what: Literal["agent", "context", "group", "session"]) -> None:
+    def __init__(self, what: What) -> None:
         self.what = what
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:  # noqa: ARG002
@@ -264,13 +265,7 @@ class _Shape(msgspec.Struct, frozen=True, kw_only=True):
             return Choices(self.choices)
         if self.name in _AGENTS and "alias to give" not in self.description:
             return Known("agent")
-        if self.name == "context":
-            return Known("context")
-        if self.name == "group":
-            return Known("group")
-        if self.name == "session":
-            return Known("session")
-        return click.STRING
+        return Known(_NAMED[self.name]) if self.name in _NAMED else click.STRING
 
     def value(self, raw: Any) -> Any:
         """Turn what was typed into what `convert` takes. Raises `ValidationError`."""
@@ -455,6 +450,14 @@ def _kind(hint: Any) -> tuple[Any, tuple[str, ...], bool]:
     return "text", (), False
 
 
+_NAMED: dict[str, What] = {
+    "context": "context",
+    "group": "group",
+    "session": "session",
+    "job_id": "job",
+    "schedule_id": "schedule",
+}
+"""A field to what its value is the name of."""
 _AGENTS = ("agent", "agents", "preferred_agent", "reducer_agent")
 _METAVARS = {"binding": "BINDING", "binding_preference": "BINDING", "updated_after": "TIME"}
 

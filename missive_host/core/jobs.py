@@ -271,12 +271,13 @@ class Results:
 
         self._kinds: dict[str, type[Data]] = all_kinds()
 
-    def restored(self, row: WorkOutputRow) -> Output:
-        return Output(msgspec.convert(row.data, self._kinds[row.kind]), row.sequence)
+    def restored(self, row: WorkOutputRow, before: int = 0) -> Output:
+        """Return a result; `before` is how many others its command has given that are not the job's."""
+        return Output(msgspec.convert(row.data, self._kinds[row.kind]), before + row.sequence)
 
 
-async def show_results(core: Core, job_id: str, emit: Emit, *, follow: bool) -> None:
-    """Hand on what a job gives, then fail as it did if it has failed.
+async def show_results(core: Core, job_id: str, emit: Emit, *, follow: bool, before: int = 0) -> None:
+    """Hand on what a job gives, after `before` other results, then fail as it did if it has failed.
 
     With `follow` this goes on until it has ended. Raises `ValidationError` if there is no such job, or if it goes away.
     """
@@ -291,7 +292,7 @@ async def show_results(core: Core, job_id: str, emit: Emit, *, follow: bool) -> 
             shown = 0
             continue
         for row in rows:
-            await emit(results.restored(row))
+            await emit(results.restored(row, before))
             shown = row.position + 1
         if work.ended or not follow:
             break

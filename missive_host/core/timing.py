@@ -55,7 +55,7 @@ def next_time(kind: str, expression: str, time_zone: str | None, *, after: datet
         seconds = duration_seconds(expression)
         if seconds < SHORTEST:
             raise ValidationError(f"field `options.every`: {expression} is less than {SHORTEST:g} s")
-        steps = max(0, int((after - anchor).total_seconds() // seconds)) + 1
+        steps = int((after - anchor).total_seconds() // seconds) + 1
         return stored(anchor + timedelta(seconds=steps * seconds))
     except OverflowError:
         return None

@@ -186,7 +186,9 @@ def test_attached_it_looks_as_if_it_ran_here(missive, agent: AgentProcess) -> No
         assert one["kind"] == "stream_result"
         assert len(one["data"]["events"]) == one["data"]["event_count"]
         many = missive.ok("job", "start", "stream", "echo", "stream 2 0.1", "--attach", "--ndjson")
-        kinds = [json.loads(line)["kind"] for line in many.splitlines()]
+        documents = [json.loads(line) for line in many.splitlines()]
+        assert [document["sequence"] for document in documents] == list(range(len(documents)))
+        kinds = [document["kind"] for document in documents]
         assert (kinds[0], kinds[-1], set(kinds[1:-1])) == ("job_start", "stream_result", {"stream_event"})
         states = [job["state"] for job in missive.json("job", "list")["jobs"]]
         assert states == ["succeeded"] * 3 + ["failed"] * 2 + ["succeeded"] * 2
@@ -230,6 +232,22 @@ def test_schedules(missive, agent: AgentProcess) -> None:  # type: ignore[no-unt
     assert "Hello" in missive.ok("job", "schedule", "show", name)
     assert missive.ok("job", "schedule", "delete", name) == f"{name} is deleted; jobs that it has started go on\n"
     assert missive.error("job", "schedule", "show", name)["exit_code"] == 64
+
+
+def test_jobs_and_schedules_are_completed(missive) -> None:  # type: ignore[no-untyped-def]
+    missive.ok("agent", "add", "echo", "http://127.0.0.1:9")
+    job_id = missive.ok("job", "start", "send", "echo", "hello").strip()
+    name = missive.ok("job", "start", "send", "echo", "hello", "--every", "1h").strip()
+
+    def bash(line: str) -> list[str]:
+        words = line.split(" ")
+        out = missive.ok(_MISSIVE_COMPLETE="bash_complete", COMP_WORDS="\n".join(words), COMP_CWORD=str(len(words) - 1))
+        return [entry.partition(",")[2] for entry in out.splitlines() if entry]
+
+    assert bash("missive job show ") == [job_id]
+    assert bash("missive job logs job/w") == []
+    assert bash("missive job schedule pause sched") == [name]
+    assert bash("missive job start send e") == ["echo"]
 
 
 def test_a_local_command_needs_no_event_loop(missive) -> None:  # type: ignore[no-untyped-def]

@@ -132,6 +132,40 @@ async def test_results_are_followed_as_they_come(home: Home, agent: AgentProcess
         assert list(map(untimed, again)) == list(map(untimed, seen))
 
 
+async def test_an_attempt_that_begins_anew_is_shown_anew(home: Home, agent: AgentProcess) -> None:
+    seen: list[int] = []
+    async with home.core() as core, home.core() as other:
+        core.add("echo", agent)
+        done = await start(core, c.JobStartStream(agent="echo", message="stream 2"))
+        await run_due(other.core)
+        rows = core.read(lambda tables: tables.work.outputs(done.job_id))
+        job = await start(core, c.JobStartStream(agent="echo", message="x"))
+
+        def add(count: int) -> None:
+            for row in rows[:count]:
+                copy = msgspec.structs.replace(row, work_id=job.job_id)
+                other.core.store.write(lambda tables, copy=copy: tables.work.add_output(copy))  # type: ignore[misc]
+
+        async def emit(output: o.Output) -> None:
+            seen.append(output.sequence)
+
+        async def until(*sequences: int) -> None:
+            with anyio.fail_after(30):
+                while seen != list(sequences):
+                    await anyio.sleep(0.01)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(core.core.run, c.JobLogs(job_id=job.job_id, follow=True), emit)
+            add(2)
+            await until(0, 1)
+            other.core.store.write(lambda tables: tables.work.clear_outputs(job.job_id))
+            add(1)
+            await until(0, 1, 0)
+            add(3)
+            await until(0, 1, 0, 1, 2)
+            group.cancel_scope.cancel()
+
+
 async def test_attached_it_is_as_if_it_ran_here(home: Home, agent: AgentProcess) -> None:
     async with home.core() as core, home.core() as other:
         core.add("echo", agent)

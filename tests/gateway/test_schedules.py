@@ -82,7 +82,7 @@ def store(home: Home) -> Any:
         ("every", "1h", None, "2026-01-01T00:30Z", "2026-01-01T01:00Z"),
         ("every", "1h", None, "2026-01-01T01:00Z", "2026-01-01T02:00Z"),
         ("every", "90s", None, "2026-01-01T00:01:00Z", "2026-01-01T00:01:30Z"),
-        ("every", "1h", None, "2025-12-31T12:00Z", "2026-01-01T01:00Z"),
+        ("every", "1h", None, "2025-12-31T12:20Z", "2025-12-31T13:00Z"),
         ("cron", "0 7 * * MON-FRI", None, "2026-01-02T07:00Z", "2026-01-05T07:00Z"),
         ("cron", "*/15 * * * *", None, "2026-01-02T07:00:01Z", "2026-01-02T07:15Z"),
         ("cron", "0 7 * * *", "America/New_York", "2026-01-02T00:00Z", "2026-01-02T12:00Z"),
@@ -311,6 +311,18 @@ async def test_it_goes_on_when_the_store_cannot_be_written(home: Home, monkeypat
         assert await schedules._turn() == 3.0
         assert await schedules._turn() == 30.0
         assert jobs(core.core.store) == ["s"]
+
+
+async def test_a_pause_leaves_the_next_time_where_it_was(home: Home) -> None:
+    async with home.core() as core:
+        core.add("echo", "http://127.0.0.1:9")
+        made = (await core.one(c.JobStartSend(agent="echo", message="x", options=c.JobOptions(every="1h")))).schedule
+        core.local(c.JobSchedulePause(schedule_id=made.schedule_id))
+        assert core.local(c.JobScheduleResume(schedule_id=made.schedule_id)).schedule.next_run_at == made.next_run_at
+        # Paused while the clock was wrong, by years:
+        core.core.store.write(lambda t: t.schedules.move(made.schedule_id, f"2099{T0[4:]}", at=T0, enabled=False))
+        due = core.local(c.JobScheduleResume(schedule_id=made.schedule_id)).schedule.next_run_at
+        assert due <= stored(datetime.now(UTC) + timedelta(hours=1))
 
 
 async def test_the_life_of_a_schedule(home: Home) -> None:

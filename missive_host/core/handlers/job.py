@@ -66,7 +66,7 @@ async def _start(core: Core, command: c.JobStart, emit: Emit) -> None:
     )
     if options.attach:
         seconds = None if options.attach_timeout is None else duration_seconds(options.attach_timeout)
-        await _show(core, job.job_id, emit, follow=True, seconds=seconds, flag="--attach-timeout")
+        await _show(core, job.job_id, emit, follow=True, seconds=seconds, flag="--attach-timeout", before=1)
 
 
 job_start_send = job_start_stream = job_start_wait = _start
@@ -163,12 +163,14 @@ async def job_logs(core: Core, command: c.JobLogs, emit: Emit) -> None:
     await _show(core, command.job_id, emit, follow=command.follow, seconds=core.timeout_of(command), flag="--timeout")
 
 
-async def _show(core: Core, job_id: str, emit: Emit, *, follow: bool, seconds: float | None, flag: str) -> None:
+async def _show(
+    core: Core, job_id: str, emit: Emit, *, follow: bool, seconds: float | None, flag: str, before: int = 0
+) -> None:
     import anyio
 
     try:
         with anyio.fail_after(seconds):
-            await show_results(core, job_id, emit, follow=follow)
+            await show_results(core, job_id, emit, follow=follow, before=before)
     except TimeoutError:
         raise DeadlineError(
             f"job {job_id} has not ended within {seconds:g} s",

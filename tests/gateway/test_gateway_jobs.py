@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
+from support.agents import BEARER_TOKEN, BEARER_VARIABLE
+from support.cores import QUICK
 from support.gateways import GatewayProcess
 
 from missive_host import commands as c, outputs_jobs as j
@@ -151,6 +153,22 @@ async def test_a_job_reads_the_files_of_whoever_started_it(home: Home, agent: Ag
             await until(core, job_id, "succeeded", "failed")
         answer = await core.one(c.JobLogs(job_id=job_id))
         assert "Y29udGVudA==" in str(answer.response.raw)
+
+
+async def test_a_job_has_the_credentials_of_the_gateway(home: Home, bearer_agent: AgentProcess) -> None:
+    """Whoever starts it needs none, and the store has none."""
+    home.configure(
+        f'{QUICK}[auth_refs.r]\nenv = "{BEARER_VARIABLE}"\n'
+        f'[agents.guarded]\nbase_url = "{bearer_agent.url}"\nauth_ref = "r"\n'
+    )
+    async with home.core() as core:
+        job_id = await start(core, c.JobStartSend(agent="guarded", message="echo hi"))
+        with GatewayProcess(home, env={BEARER_VARIABLE: BEARER_TOKEN}).ready():
+            job = await until(core, job_id, "succeeded", "failed")
+        assert job.state == "succeeded", job.error
+        database = core.core.settings.paths.database
+    for file in database.parent.glob(database.name + "*"):
+        assert BEARER_TOKEN.encode() not in file.read_bytes()
 
 
 async def test_a_schedule_is_kept_by_the_gateway(home: Home, agent: AgentProcess) -> None:

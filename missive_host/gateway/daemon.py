@@ -355,7 +355,8 @@ class Gateway:
             reasons.append(f"the store cannot be read: {error.message}")
             counts, jobs, schedules, sessions, dead, oldest, breakers, events = {}, Counter(), 0, 0, 0, None, (), 0
         reasons += self._supervisor.reasons()
-        by_adapter = {adapter: AdapterQueue(**states) for adapter, states in counts.items()}
+        empty = dict.fromkeys(AdapterQueue.__struct_fields__, 0)
+        by_adapter = {adapter: AdapterQueue(**{**empty, **states}) for adapter, states in counts.items()}
         in_flight = Counter(run.work.adapter for run in self.dispatcher.runs.values())
         agents = Counter(run.work.agent_alias for run in self.dispatcher.runs.values())
         names = {*(row.alias for row in breakers if row.failures), *(name for name in agents if name)}

@@ -141,6 +141,19 @@ async def test_health_and_status(home: Home) -> None:
         assert b"missive_ready 1.0" in body
 
 
+async def test_status_while_work_is_under_way(home: Home, misbehaving: Start) -> None:
+    agent = Agent(misbehaving)
+    await add(home, "echo", agent.url)
+    with GatewayProcess(home, stdin=True) as gateway:
+        gateway.ready()
+        gateway.put(frame(1, "one"))
+        agent.wait_for(1)
+        assert gateway.status()["queue"]["by_adapter"] == {"pipe": {"queued": 0, "ready": 0, "running": 1}}
+        assert gateway.get("/readyz")[0] == 200
+        agent.release()
+        gateway.until(answers)
+
+
 async def test_a_second_gateway_of_the_home_is_refused(home: Home) -> None:
     with GatewayProcess(home, stdin=True) as gateway:
         gateway.ready()

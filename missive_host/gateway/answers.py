@@ -146,9 +146,9 @@ class Answers:
         await self._pump(work_id, viewer, after, self._live.get(work_id))
 
     def _start(self, work_id: str, live: Live | None = None) -> None:
-        assert self._group is not None
         live = live or self._live.get(work_id)
         for viewer, after in self._attached.pop(work_id, ()):
+            assert self._group is not None  # before it is there, nobody has been taken in
             self._pumps[work_id] = self._pumps.get(work_id, 0) + 1
             self._group.start_soon(self._serve, work_id, viewer, after, live)
 

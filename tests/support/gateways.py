@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from missive_host.gateway.control import ask
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from types import TracebackType
     from typing import Self
 
@@ -26,10 +26,20 @@ if TYPE_CHECKING:
 class GatewayProcess:
     """A gateway; what it writes on standard output is read as it comes, one JSON document a line."""
 
-    def __init__(self, home: Home, *options: str, stdin: bool = False, env: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        home: Home,
+        *options: str,
+        stdin: bool = False,
+        env: dict[str, str] | None = None,
+        program: Sequence[str] | None = None,
+        deaf: bool = False,
+    ) -> None:
+        """With `deaf` nothing is read of what it writes until `listen` is called."""
         self.home = home
         environ = {**os.environ, **home.environ, "MISSIVE_CONFIG": str(home.config), **(env or {})}
-        command = [sys.executable, "-P", "-m", "missive_host", "--config", str(home.config), "gateway", "run"]
+        python = [sys.executable, *(program or ("-P", "-m", "missive_host"))]
+        command = [*python, "--config", str(home.config), "gateway", "run"]
         self.process = subprocess.Popen(
             [*command, "--port", "0", "--ndjson", "-v", *options],
             stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
@@ -39,8 +49,13 @@ class GatewayProcess:
         self.errors = ""
         self._changed = threading.Condition()
         self._readers = [threading.Thread(target=run, daemon=True) for run in (self._read_out, self._read_err)]
-        for reader in self._readers:
-            reader.start()
+        self._readers[1].start()
+        if not deaf:
+            self.listen()
+
+    def listen(self) -> None:
+        """Read what it writes on standard output."""
+        self._readers[0].start()
 
     def __enter__(self) -> Self:
         return self
@@ -122,7 +137,8 @@ class GatewayProcess:
 
     def _close(self) -> None:
         for reader in self._readers:
-            reader.join(10)
+            if reader.ident is not None:
+                reader.join(10)
         for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
             if pipe is not None:
                 try:

@@ -67,7 +67,7 @@ class Run:
 
     def __init__(self, work: WorkRow) -> None:
         self.work = work
-        self.context = WorkContext(work.work_id, attempt=work.attempts, outputs=work.outputs)
+        self.context = WorkContext(work.work_id, attempt=work.begun, outputs=work.outputs)
         self.scope = anyio.CancelScope()
         self.since = anyio.current_time()
         self.reason: MissiveError | None = None

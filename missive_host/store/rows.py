@@ -287,6 +287,8 @@ class WorkRow(msgspec.Struct, frozen=True, kw_only=True):
     reply_to: Json | None = None
     attempts: int = 0
     max_attempts: int = 1
+    begun: int = 0
+    """How often it was taken up. Of ``attempts`` those are taken off that were no fault of its own."""
     run_at: str
     owner: str | None = None
     cancel: bool = False
@@ -309,7 +311,9 @@ class WorkRow(msgspec.Struct, frozen=True, kw_only=True):
 
     def taken(self, owner: str) -> WorkRow:
         """Return the row as it is once `owner` has claimed it."""
-        return msgspec.structs.replace(self, state="running", owner=owner, attempts=self.attempts + 1)
+        return msgspec.structs.replace(
+            self, state="running", owner=owner, attempts=self.attempts + 1, begun=self.begun + 1
+        )
 
 
 class WorkOutputRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@
              behind another     │  ▲
              in its lane        └──┘ retry_later, release, reclaim
 
-Who ends work or gives it back names the ``owner`` and the ``attempts`` under which it was taken: that is refused if
+Who ends work or gives it back names the ``owner`` and the ``begun`` under which it was taken: that is refused if
 somebody else has taken the work up meanwhile. What is to be cancelled is never given back: it ends ``cancelled``.
 """
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _SELECT = """
     SELECT work_id, kind, adapter, idempotency_key, command, agent_alias, group_name, lane, state, request_json,
            reply_to_json, attempts, max_attempts, run_at, owner, cancel, context_id, task_id, error_json, outputs,
-           accepted_at, updated_at, finished_at, delivered_at, ordinal, request_sha256
+           accepted_at, updated_at, finished_at, delivered_at, ordinal, request_sha256, begun
     FROM work
 """
 _INSERT = """
@@ -37,15 +37,19 @@ _INSERT = """
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, 0, 0, ?, ?)
 """
 _CLAIM = """
-    UPDATE work SET state = 'running', owner = ?, attempts = attempts + 1, updated_at = ? WHERE ordinal = ?
+    UPDATE work SET state = 'running', owner = ?, attempts = attempts + 1, begun = begun + 1, updated_at = ?
+    WHERE ordinal = ?
 """
+_DUE = "(run_at <= ? OR run_at <= updated_at OR (kind = 'delivery' AND updated_at > ?))"
+"""Its time has come; or it was never told to wait, whatever the clock says since it was set back. A delivery only waits
+before it is tried again, which is not worth an hour: if it was written down in the future, it is due."""
 _FINISH = """
     UPDATE work SET state = ?, error_json = ?, finished_at = ?, updated_at = ?, owner = NULL
-    WHERE work_id = ? AND owner = ? AND attempts = ? AND state = 'running'
+    WHERE work_id = ? AND owner = ? AND begun = ? AND state = 'running'
 """
 _GIVE_BACK = """
     UPDATE work SET state = 'ready', run_at = ?, attempts = ?, error_json = ?, owner = NULL, updated_at = ?
-    WHERE work_id = ? AND owner = ? AND attempts = ? AND state = 'running'
+    WHERE work_id = ? AND owner = ? AND begun = ? AND state = 'running'
 """
 _CANCEL = "UPDATE work SET state = 'cancelled', error_json = ?, finished_at = ?, updated_at = ? WHERE ordinal = ?"
 _DELIVERED = "UPDATE work SET delivered_at = ? WHERE work_id = ? AND finished_at IS NOT NULL"
@@ -197,7 +201,7 @@ class Work:
         """End running work as ``done``, ``failed``, ``cancelled`` or ``dead``. Return False if it is no longer ours."""
         changed = self._execute(
             _FINISH,
-            (state, None if error is None else to_json(error), at, at, work.work_id, work.owner, work.attempts),
+            (state, None if error is None else to_json(error), at, at, work.work_id, work.owner, work.begun),
         ).rowcount
         if changed:
             self._promote(work.lane)
@@ -220,7 +224,7 @@ class Work:
 
     def _give_back(self, work: WorkRow, run_at: str, attempts: int, *, at: str, error: Json | None) -> bool:
         error_json = None if error is None else to_json(error)
-        values = (run_at, attempts, error_json, at, work.work_id, work.owner, work.attempts)
+        values = (run_at, attempts, error_json, at, work.work_id, work.owner, work.begun)
         return bool(self._execute(_GIVE_BACK, values).rowcount)
 
     def _is_to_be_cancelled(self, work: WorkRow) -> bool:
@@ -234,8 +238,8 @@ class Work:
         return bool(
             self._execute(
                 "UPDATE work SET state = ?, lane = ?, request_json = ?, attempts = attempts - 1, owner = NULL,"
-                " updated_at = ? WHERE work_id = ? AND owner = ? AND attempts = ? AND state = 'running'",
-                (state, lane, to_json(request), at, work.work_id, work.owner, work.attempts),
+                " updated_at = ? WHERE work_id = ? AND owner = ? AND begun = ? AND state = 'running'",
+                (state, lane, to_json(request), at, work.work_id, work.owner, work.begun),
             ).rowcount
         )
 
@@ -389,9 +393,9 @@ class Work:
         state = "queued" if work.lane is not None and self._lane_is_busy(work.lane) else "ready"
         self._execute("DELETE FROM work_outputs WHERE work_id = ?", (work_id,))
         self._execute(
-            "UPDATE work SET state = ?, attempts = 0, cancel = 0, run_at = ?, error_json = NULL, finished_at = NULL,"
-            " delivered_at = NULL, outputs = 0, updated_at = ? WHERE ordinal = ?",
-            (state, at, at, work.ordinal),
+            "UPDATE work SET state = ?, attempts = 0, begun = ?, cancel = 0, run_at = ?, error_json = NULL,"
+            " finished_at = NULL, delivered_at = NULL, outputs = 0, updated_at = ? WHERE ordinal = ?",
+            (state, work.begun if work.state == "dead" else 0, at, at, work.ordinal),
         )
         return True
 
@@ -420,4 +424,5 @@ def _work(row: tuple[Any, ...]) -> WorkRow:
         run_at=row[13], owner=row[14], cancel=bool(row[15]), context_id=row[16], task_id=row[17],
         error=None if row[18] is None else from_json(row[18]), outputs=row[19], accepted_at=row[20],
         updated_at=row[21], finished_at=row[22], delivered_at=row[23], ordinal=row[24], request_sha256=row[25],
+        begun=row[26],
     )  # fmt: skip

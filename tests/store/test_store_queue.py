@@ -234,6 +234,7 @@ def test_the_fence_holds_when_an_attempt_was_not_counted(store: Store) -> None:
     assert get(store, "1").attempts == 1
     (third,) = claim(store, "b", at=T2)
     assert third.attempts == second.attempts == 2
+    assert (second.begun, third.begun) == (2, 3), "what an earlier attempt has left is looked for all the same"
     assert store.write(lambda t: t.work.retry_later(third, T2, at=T2, counted=False)) is True
     (fourth,) = claim(store, "c", at=T2)
     assert fourth.attempts == 2
@@ -253,6 +254,7 @@ def test_after_too_many_tries_it_is_dead(store: Store) -> None:
     assert store.write(lambda t: t.work.retry("1", at=T2)) is True
     again = get(store, "1")
     assert (again.state, again.attempts, again.error, again.run_at, again.finished_at) == ("queued", 0, None, T2, None)
+    assert again.begun == 2, "an agent may have it already"
 
 
 # --- leases

@@ -18,6 +18,7 @@ CREATE TABLE work (
     reply_to_json   TEXT,
     attempts        INTEGER NOT NULL CHECK (attempts >= 0),
     max_attempts    INTEGER NOT NULL CHECK (max_attempts >= 1),
+    begun           INTEGER NOT NULL DEFAULT 0,  -- as `attempts`, with those that do not count: given back, disk full
     run_at          TEXT NOT NULL,
     owner           TEXT,
     cancel          INTEGER NOT NULL CHECK (cancel IN (0, 1)),

@@ -220,10 +220,9 @@ class Dispatcher:
 
     def _due(self) -> bool:
         try:
-            due = self.core.store.read(lambda tables: tables.work.next_due())
+            return self.core.store.read(lambda tables: tables.work.is_due(at=now()))
         except StorageError:
             return False
-        return due is not None and due <= now()
 
     async def _take(self, kind: str, free: int) -> tuple[WorkRow, ...]:
         per_agent: Counter[str | None] = Counter(run.work.agent_alias for run in self.runs.values())

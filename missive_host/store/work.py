@@ -63,7 +63,12 @@ _COUNT_OPEN = """
 """
 _PRUNE = """
     DELETE FROM work
-    WHERE ordinal IN (SELECT ordinal FROM work WHERE finished_at < ? AND state <> 'dead' LIMIT ?)
+    WHERE ordinal IN (
+        SELECT ordinal FROM work
+        WHERE finished_at < ? AND state <> 'dead'
+            AND (delivered_at IS NOT NULL OR kind <> 'delivery' OR reply_to_json IS NULL)
+        LIMIT ?
+    )
 """
 _PROMOTE = """
     UPDATE work SET state = 'ready'
@@ -128,7 +133,7 @@ class Work:
         take: Callable[[WorkRow], bool] = lambda _: True,
     ) -> tuple[WorkRow, ...]:
         """Take up to `limit` of the work that is due, oldest first; of what it is shown, `take` may leave some."""
-        where = Where().add("state = 'ready'").add("run_at <= ?", at).given("kind = ?", kind)
+        where = Where().add("state = 'ready'").add(_DUE, at, at).given("kind = ?", kind)
         if without_agents:
             marks = ", ".join("?" * len(without_agents))
             where.add(f"(agent_alias IS NULL OR agent_alias NOT IN ({marks}))", *without_agents)
@@ -146,11 +151,10 @@ class Work:
                 taken.append(row.taken(owner))
         return tuple(taken)
 
-    def next_due(self) -> str | None:
-        """Return when the next work that is ready is due, or None."""
-        (at,) = self._execute("SELECT MIN(run_at) FROM work WHERE state = 'ready'").fetchone()
-        found: str | None = at
-        return found
+    def is_due(self, *, at: str) -> bool:
+        """Tell whether there is work to be claimed."""
+        query = f"SELECT 1 FROM work WHERE state = 'ready' AND {_DUE} ORDER BY run_at, ordinal LIMIT 1"  # noqa: S608
+        return self._execute(query, (at, at)).fetchone() is not None
 
     def clear_outputs(self, work_id: str) -> None:
         """Forget the results of an earlier attempt, which is made again from the beginning."""
@@ -408,7 +412,10 @@ class Work:
         )
 
     def prune(self, before: str, *, limit: int = 1000) -> int:
-        """Forget what ended before a time and is not a dead letter; return how much that was, at most `limit`."""
+        """Forget what ended before a time; return how much that was, at most `limit`.
+
+        Dead letters stay, and answers that have not been delivered and may still be.
+        """
         return self._execute(_PRUNE, (before, limit)).rowcount
 
     def _one(self, condition: str, *values: Any) -> WorkRow | None:

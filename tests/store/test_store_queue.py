@@ -91,7 +91,7 @@ def test_an_id_is_used_once(store: Store) -> None:
 def test_what_is_due_is_claimed_oldest_first(store: Store) -> None:
     put(store, "late", run_at=T2)
     put(store, "1", "2", "3")
-    assert store.read(lambda t: t.work.next_due()) == T0
+    assert store.read(lambda t: t.work.is_due(at=T1))
     taken = claim(store, limit=2)
     assert [(row.work_id, row.state, row.owner, row.attempts) for row in taken] == [
         ("1", "running", "a", 1), ("2", "running", "a", 1),
@@ -99,9 +99,23 @@ def test_what_is_due_is_claimed_oldest_first(store: Store) -> None:
     assert [get(store, row.work_id).state for row in taken] == ["running", "running"]
     assert [row.work_id for row in claim(store, "b")] == ["3"]
     assert claim(store, "b") == []
-    assert store.read(lambda t: t.work.next_due()) == T2
+    assert not store.read(lambda t: t.work.is_due(at=T1))
+    assert store.read(lambda t: t.work.is_due(at=T2))
     assert [row.work_id for row in claim(store, at=T2)] == ["late"]
-    assert store.read(lambda t: t.work.next_due()) is None
+    assert not store.read(lambda t: t.work.is_due(at=T2))
+
+
+def test_a_clock_that_is_set_back_keeps_nobody_waiting(store: Store) -> None:
+    put(store, "new", "again", accepted_at=T2, run_at=T2)
+    put(store, "scheduled", kind="job", accepted_at=T2, run_at=LATER)
+    put(store, "at once", kind="job", accepted_at=T2, run_at=T2)
+    assert store.read(lambda t: t.work.is_due(at=T0))
+    assert [row.work_id for row in claim(store, at=T0)] == ["new", "again", "at once"]
+    assert not store.read(lambda t: t.work.is_due(at=T0))
+    again = get(store, "again")
+    store.write(lambda t: t.work.retry_later(again, LATER, at=T2))
+    assert claim(store, at=T2) == [], "it waits"
+    assert [row.work_id for row in claim(store, at=T1)] == ["again"], "it does not wait for the clock to catch up"
 
 
 def test_whoever_claims_may_leave_some(store: Store) -> None:
@@ -402,6 +416,16 @@ def test_what_has_ended_is_forgotten_but_for_dead_letters(store: Store) -> None:
     assert store.write(lambda t: t.work.drop("2")) is True
     assert store.write(lambda t: t.work.retry("4", at=T2)) is False
     assert states(store) == {"3": "failed", "4": "ready"}
+
+
+def test_an_answer_is_not_forgotten_before_it_is_delivered(store: Store) -> None:
+    put(store, "1", "2", reply_to={})
+    put(store, "nobody can have it")
+    for row in claim(store):
+        store.write(lambda t, row=row: t.work.finish(row, "done", at=T1))  # type: ignore[misc]
+    store.write(lambda t: t.work.set_delivered(["1"], at=T1))
+    assert store.write(lambda t: t.work.prune(T2)) == 2
+    assert states(store) == {"2": "done"}
 
 
 # --- waiting for something new

@@ -43,6 +43,9 @@ _SAFE = frozenset({"GET", "HEAD"})
 STALE_SECONDS = 2.0
 """A reused connection that dies this soon, without a byte of an answer, was closed by the server while it was idle.
 One that dies later more likely died with the agent at work, and is not tried again behind the caller's back."""
+IDLE_SECONDS = 4.0
+"""How long an idle connection is kept: less than the five seconds after which uvicorn and Node, on which most agents
+run, close theirs. A message sent while that happens may or may not have arrived, and cannot be sent again."""
 _REMEMBERED = 1024
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
@@ -133,7 +136,7 @@ class HttpClient:
         *,
         connect_timeout: float = 10.0,
         max_idle_per_host: int = 256,
-        idle_timeout: float = 30.0,
+        idle_timeout: float = IDLE_SECONDS,
         environ: Mapping[str, str] | None = None,
     ) -> None:
         environ = os.environ if environ is None else environ

@@ -77,6 +77,22 @@ _PROMOTE = """
         AND NOT EXISTS (SELECT 1 FROM work WHERE lane = :lane AND state IN ('ready', 'running'))
 """
 
+# The index is named, since SQLite does not see that these are among its rows, and would read all that has ever ended.
+_ORPHANED = (
+    _SELECT
+    + """
+    INDEXED BY work_open
+    WHERE state IN ('queued', 'ready', 'running') AND state = 'running' AND owner NOT IN (SELECT owner FROM workers)
+    ORDER BY ordinal
+"""
+)
+_OLDEST_OPEN = """
+    SELECT accepted_at FROM work WHERE ordinal = (
+        SELECT MIN(ordinal) FROM work INDEXED BY work_open
+        WHERE state IN ('queued', 'ready', 'running') AND state <> 'running'
+    )
+"""
+
 JOB_CRASHES = 10
 """How often a job is begun, at the least, if it is the process that runs it that ends: that is not the job's fault."""
 
@@ -307,8 +323,7 @@ class Work:
         for owner in gone:
             self.leave(owner)
         self._execute("DELETE FROM workers WHERE until < ?", (at,))
-        where = Where().add("state = 'running'").add("owner NOT IN (SELECT owner FROM workers)")
-        rows = self._execute(where.sql(_SELECT, "ORDER BY ordinal")).fetchall()
+        rows = self._execute(_ORPHANED).fetchall()
         found = []
         for work in map(_work, rows):
             if work.kind == "job" and work.attempts < JOB_CRASHES and not work.cancel:
@@ -378,9 +393,7 @@ class Work:
 
     def oldest_open(self) -> str | None:
         """Return when the oldest work that waits was taken in, or None."""
-        row = self._execute(
-            "SELECT accepted_at FROM work WHERE state IN ('queued', 'ready') ORDER BY ordinal LIMIT 1"
-        ).fetchone()
+        row = self._execute(_OLDEST_OPEN).fetchone()
         return row[0] if row else None
 
     def count_dead(self) -> int:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ import pytest
 from storekit import T0, T1, T2
 
 from missive_host.errors import StorageError
-from missive_host.store import Store, WorkOutputRow, WorkRow
+from missive_host.store import Store, Tables, WorkOutputRow, WorkRow
 from missive_host.store.work import JOB_CRASHES
 
 LATER = "2026-01-01T00:01:00.000000Z"
@@ -400,6 +402,56 @@ def test_lists_and_counts(store: Store) -> None:
     assert ids(tried=False) == ["2", "3"]
     assert store.read(lambda t: t.work.open_counts()) == {"http": {"queued": 1, "running": 1}, "job": {"ready": 1}}
     assert store.read(lambda t: t.work.oldest_open()) == T0
+
+
+def test_what_has_ended_slows_nothing_down(tmp_path: Path) -> None:
+    """Counted in instructions of SQLite, beside few rows that have ended and beside many."""
+    looks = {
+        "claim": lambda t: t.work.claim("b", at=T1, limit=1),
+        "next_due": lambda t: t.work.next_due(),
+        "to_cancel": lambda t: t.work.to_cancel("a"),
+        "reclaim": lambda t: t.work.reclaim(at=T0),
+        "oldest_open": lambda t: t.work.oldest_open(),
+        "open_counts": lambda t: t.work.open_counts(),
+        "lane_counts": lambda t: t.work.lane_counts(),
+        "count_dead": lambda t: t.work.count_dead(),
+        "undelivered": lambda t: t.work.undelivered("http"),
+    }
+
+    def instructions(ended: int) -> dict[str, int]:
+        def fill(t: Tables) -> None:
+            t.work.renew("a", until=LATER, at=T0)
+            for number in range(ended):
+                t.work.put(work(f"ended-{number}"))
+            for row in t.work.claim("a", at=T1, limit=ended):
+                t.work.finish(row, "done", at=T1)
+                t.work.set_delivered([row.work_id], at=T1)
+            for number in range(3):
+                t.work.put(work(f"open-{number}", lane="l"))
+
+        with Store.open(tmp_path / f"{ended}.sqlite3") as store:
+            store.write(fill)
+            return {name: store.write(lambda t, look=look: steps_of(t, look)) for name, look in looks.items()}  # type: ignore[misc]
+
+    few, many = instructions(10), instructions(1000)
+    assert {name: (few[name], many[name]) for name in looks if many[name] > 2 * few[name] + 100} == {}
+
+
+def steps_of(tables: Tables, look: Callable[[Tables], object]) -> int:
+    """Return how many instructions SQLite needs for it."""
+    connection: sqlite3.Connection = getattr(tables.work._execute, "__self__")  # noqa: B009 - not in its type
+    steps = 0
+
+    def step() -> None:
+        nonlocal steps
+        steps += 1
+
+    connection.set_progress_handler(step, 1)
+    try:
+        look(tables)
+    finally:
+        connection.set_progress_handler(None, 1)
+    return steps
 
 
 def test_what_has_ended_is_forgotten_but_for_dead_letters(store: Store) -> None:

@@ -37,6 +37,7 @@ CREATE INDEX work_open ON work (adapter, state) WHERE state IN ('queued', 'ready
 CREATE UNIQUE INDEX work_by_key ON work (adapter, idempotency_key) WHERE idempotency_key IS NOT NULL;
 CREATE INDEX work_undelivered ON work (adapter, ordinal) WHERE kind = 'delivery' AND delivered_at IS NULL;
 CREATE INDEX work_ended ON work (finished_at) WHERE finished_at IS NOT NULL;
+CREATE INDEX work_to_cancel ON work (owner) WHERE state = 'running' AND cancel = 1;
 CREATE INDEX work_dead ON work (ordinal) WHERE state = 'dead';
 CREATE INDEX jobs_in_order ON work (ordinal) WHERE kind = 'job';
 

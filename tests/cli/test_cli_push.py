@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 if TYPE_CHECKING:
-    from conftest import Missive
+    from cli.conftest import Missive
 
     from missive_host.demo.fleet import AgentProcess
 

@@ -36,9 +36,10 @@ from missive_host.demo.fleet import DEMO_AGENTS, AgentSpec, Fleet
 TESTED_ELSEWHERE = {"docs/plugins/first-steps.md": "tests/host/test_plugins_docs.py"}
 """Pages whose commands another test executes."""
 GUARDED_TOKEN = "only-the-guarded-agent-knows"
-PLACES = {"echo": 8001, "worker": 8002, "asker": 8003, "guarded": 8004, "old": 8005}
+PLACES = {"echo": 8001, "worker": 8002, "asker": 8003, "guarded": 8004, "old": 8005, "pusher": 8006}
 """The agents that the pages use, and the ports at which they say they are."""
 GUARDED = AgentSpec("guarded", bearer_env="GUARDED_TOKEN", env={"GUARDED_TOKEN": GUARDED_TOKEN})
+PUSHER = AgentSpec("pusher", push=True, streaming=False)
 OLD = AgentSpec("old", protocol="0.3", bindings=("json-rpc", "http+json"))
 
 ALL_BLOCKS = [block for page in PAGES for block in blocks(page)]
@@ -59,7 +60,7 @@ EXECUTED = sorted({block.page for block in ALL_BLOCKS if is_executed(block)})
 @pytest.fixture(scope="module")
 def places() -> Iterator[Mapping[str, str]]:
     """Real agents: what a page says of where they are, and where they really are."""
-    with Fleet((*DEMO_AGENTS, GUARDED, OLD)) as fleet:
+    with Fleet((*DEMO_AGENTS, GUARDED, OLD, PUSHER)) as fleet:
         yield {f"http://127.0.0.1:{port}": fleet[name].url for name, port in PLACES.items()}
 
 

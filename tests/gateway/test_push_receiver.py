@@ -30,7 +30,7 @@ def pushes(core: Commands) -> list[str]:
 @pytest.mark.parametrize("proof", ["token", "authorization"])
 async def test_an_agent_pushes(home: Home, push_agent: AgentProcess, binding: str, proof: str) -> None:
     home.environ.update(PUSH_TOKEN=TOKEN, PUSH_KEY=CREDENTIALS)
-    secrets: dict[str, str] = (
+    secrets: dict[str, Any] = (
         {"token_env": "PUSH_TOKEN"}
         if proof == "token"
         else {"auth_scheme": "Bearer", "auth_credentials_env": "PUSH_KEY"}

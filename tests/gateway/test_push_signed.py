@@ -127,8 +127,8 @@ async def test_what_is_not_genuine(home: Home, push_agent: AgentProcess) -> None
             "no iat": signer.token(body, iat=None),
             "too old": signer.token(body, iat=past, exp=None),
             "expired": signer.token(body, exp=past),
-            "not signed": jwt.encode({"iat": int(time.time())}, None, algorithm="none"),
-            "the public key as a secret": jwt.encode({"iat": int(time.time())}, json.dumps(public), algorithm="HS256"),
+            "not signed": jwt.encode({"iat": int(time.time())}, "", algorithm="none"),
+            "a symmetric signature": jwt.encode({"iat": int(time.time())}, public["x"], algorithm="HS256"),
             "no token": "rubbish",
         }
         for what, token in bad.items():

@@ -315,8 +315,10 @@ class TaskFollowers:
             with anyio.move_on_after(SUBSCRIPTION_SECONDS * random.uniform(0.8, 1.0)) as task.scope:  # noqa: S311
                 if key not in self._core.connections.streams:
                     await reading.subscribe()
-            task.polled_next = not reading.news  # an agent may say that it streams, and yet not let us subscribe
-            return reading.news
+            lasted = task.scope.cancelled_caught
+            # An agent may say that it streams, and yet not let us subscribe.
+            task.polled_next = not reading.news and not lasted
+            return reading.news or lasted
         finally:
             task.scope = None
             if streaming:

@@ -231,6 +231,35 @@ async def test_an_agent_that_is_down_is_left_in_peace(home: Home, misbehaving: S
             assert len(server.requests) < 200, "200 tasks are no reason to knock more often"
 
 
+async def test_an_agent_that_hangs_holds_nobody_else_up(home: Home, agent: AgentProcess, misbehaving: Start) -> None:
+    server = misbehaving(lambda exchange: exchange.hang(), streaming=False)
+    async with home.core() as core:
+        core.add("slow", server.url)
+        core.add("worker", agent)
+
+        def write(tables: Any) -> None:
+            for number in range(100):
+                tables.tasks.ensure("slow", f"t{number}", at="2026-01-01T00:00:00.000000Z")
+
+        core.core.store.write(write)
+        async with followers(core) as service:
+            while not server.requests:
+                await anyio.sleep(0.02)
+            ids = [await started(core, "worker", "sleep 0.3") for _ in range(3)]
+            for task_id in ids:
+                assert (await service.wait("worker", task_id)).state == "completed"
+            assert len(server.requests) < 10, "few of its tasks ask at the same time"
+
+
+async def test_a_subscription_is_made_anew(home: Home, agent: AgentProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(following, "SUBSCRIPTION_SECONDS", 0.4)
+    async with home.core() as core, followers(core) as service:
+        core.add("worker", agent)
+        task_id = await started(core, "worker", "stream 3 1")
+        assert (await service.wait("worker", task_id)).state == "completed"
+        assert text_of(core, task_id) == await whole_text(core, "worker", task_id)
+
+
 async def test_the_agent_forgets_everything(home: Home, agent: AgentProcess) -> None:
     with Fleet([AgentSpec("mortal", bindings=("json-rpc",))]) as fleet:
         mortal = fleet["mortal"]

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.cores import BINDINGS
+from support.misbehaving import reply
 
 from missive_host import commands as c
 from missive_host.errors import AuthError, ProtocolError, ValidationError
 
 if TYPE_CHECKING:
     from support.cores import Commands, Home
+    from support.misbehaving import Start
 
     from missive_host.demo.fleet import AgentProcess
 
@@ -96,6 +98,16 @@ async def test_an_agent_that_sends_none(home: Home, agent: AgentProcess) -> None
         assert error.a2a is not None
         assert error.a2a.name == "PushNotificationNotSupportedError"
         assert core.read(lambda tables: tables.push.list()) == (), "what the agent did not take is not accepted later"
+
+
+async def test_an_agent_that_deletes_without_a_word(home: Home, misbehaving: Start) -> None:
+    server = misbehaving(reply(204, content_type=""), binding="HTTP+JSON")
+    async with home.core() as core:
+        core.add("terse", server.url)
+        deleted = await core.one(c.PushDelete(agent="terse", task_id="t/1", config_id="a"))
+        assert deleted.config_id == "a"
+    (request,) = server.requests
+    assert (request.method, request.target) == ("DELETE", "/tasks/t%2F1/pushNotificationConfigs/a")
 
 
 async def test_what_is_refused(home: Home, push_agent: AgentProcess) -> None:

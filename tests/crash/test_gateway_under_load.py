@@ -243,7 +243,7 @@ def test_many_files_at_once_are_all_done(configured: Callable[..., Home]) -> Non
     out = home.folder / "out"
     with GatewayProcess(home, stdin=True) as gateway:
         gateway.ready()
-        until(lambda: sum(name[0] != "." for name in os.listdir(out)) == FILES, 90)
+        until(lambda: sum(file.name[0] != "." for file in out.iterdir()) == FILES, 90)
         assert gateway.stop() == 0
     for number in range(FILES):
         document = json.loads((out / f"{number:05}.result.json").read_text())

@@ -76,10 +76,25 @@ def _one(option: Option, value: Any, label: str, environ: Mapping[str, str]) -> 
                 hint = nearest(value, option.choices) if isinstance(value, str) else ""
                 raise ValidationError(f"{label}: expected one of {', '.join(option.choices)}{hint}")
             return value
+        case "table":
+            if not isinstance(value, Mapping):
+                raise ValidationError(f"{label}: expected a table")
+            return {key: _within(item, f"{label}.{key}", environ) for key, item in value.items()}
         case _:
             if not isinstance(value, str):
                 raise ValidationError(f"{label}: expected text")
             return value
+
+
+def _within(value: Any, label: str, environ: Mapping[str, str]) -> Any:
+    """Return a value of a table, with secrets in the place of the references to them."""
+    if isinstance(value, Mapping):
+        if set(value) == {"secret"} and not isinstance(value["secret"], Mapping):
+            return _secret(value, label, environ)
+        return {key: _within(item, f"{label}.{key}", environ) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_within(item, label, environ) for item in value]
+    return value
 
 
 def _secret(value: Any, label: str, environ: Mapping[str, str]) -> Any:

@@ -169,10 +169,11 @@ class Listener(Protocol):
         """True if only this machine can reach it."""
         ...
 
-    def mount(self, path: str, app: Any) -> AbstractContextManager[None]:
+    def mount(self, path: str, app: Any, *, on_stop: Callable[[], None] | None = None) -> AbstractContextManager[None]:
         """Serve everything below `path` with an ASGI application for as long as the context is open.
 
-        The application sees the whole path. Raises `ConfigError` if the path is taken.
+        The application sees the whole path. `on_stop` is called when the listener is about to end, also if the
+        context has been left: what waits should be answered now. Raises `ConfigError` if the path is taken.
         """
         ...
 

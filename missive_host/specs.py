@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Status = Literal["stable", "beta", "experimental", "deprecated"]
-OptionType = Literal["string", "integer", "boolean", "duration", "size", "path", "choice"]
+OptionType = Literal["string", "integer", "boolean", "duration", "size", "path", "choice", "table"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,8 @@ class Option:
 
     ``size`` is a number of bytes, written ``8MiB`` or ``8388608``; ``duration`` is ``500ms``, ``30s``, ``5m``;
     both arrive converted, as ``int`` bytes and ``float`` seconds. A ``secret`` option takes only a reference
-    (``{ secret = "env:NAME" }``) and arrives as a `Secret`.
+    (``{ secret = "env:NAME" }``) and arrives as a `Secret`. A ``table`` is for the config only: it arrives as it was
+    written, but each reference to a secret in it as a `Secret`; the adapter checks it.
     """
 
     name: str
@@ -61,6 +62,8 @@ class AdapterSpec:
     status: Status = "beta"
     file_root_option: str | None = None
     """The option with the folder below which its messages may name files. None: ``file_root`` says it."""
+    carries_files: bool = False
+    """True: it takes files in, and its messages name them by paths below `AdapterContext.data_dir`, and no others."""
 
     @property
     def secrets(self) -> tuple[str, ...]:

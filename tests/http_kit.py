@@ -22,6 +22,7 @@ import missive_http
 from contract_kit import VALIDATORS
 from missive_http.adapter import HttpAdapter
 
+from missive_host.a2a.parts import FileAccess
 from missive_host.adapter_options import convert_options
 from missive_host.envelopes import HTTP
 from missive_host.errors import MissiveError, ValidationError
@@ -209,7 +210,8 @@ def checked(answer: httpx.Response) -> httpx.Response:
 
 
 def options(**given: Any) -> dict[str, Any]:
-    return convert_options(SPEC, given, environ=given.pop("environ", {}))
+    environ = given.pop("environ", {})
+    return convert_options(SPEC, given, environ=environ)
 
 
 @asynccontextmanager
@@ -225,12 +227,12 @@ async def serving(
     **settings: Any,
 ) -> AsyncIterator[Door]:
     """Open the door with these settings, on a home whose agent `echo` is `agent`."""
-    async with home.core() as core:
+    data_dir = home.folder / "home" / "adapters" / name
+    data_dir.mkdir(parents=True, exist_ok=True)
+    async with home.core(files=FileAccess.below(str(data_dir))) as core:
         if agent is not None:
             core.add("echo", agent)
         listener = HttpListener("127.0.0.1:0", limits=limits, graceful=1)
-        data_dir = home.folder / "home" / "adapters" / name
-        data_dir.mkdir(parents=True, exist_ok=True)
         context = AdapterContext(
             name=name,
             options=convert_options(SPEC, settings, environ=environ or {}),

@@ -66,7 +66,7 @@ class _AdapterCommand(Command):
             help=text,
             examples=spec.examples or (f"missive adapter {spec.name}",),
             params=[
-                *(_parameter(option) for option in spec.options),
+                *(_parameter(option) for option in _typed(spec)),
                 *([] if spec.file_root_option else [_file_root()]),
             ],
             callback=self._run,
@@ -82,7 +82,7 @@ class _AdapterCommand(Command):
         """Return what was typed, by the option's own name."""
         return {
             option.name: values[_parameter_name(option)]
-            for option in self._spec.options
+            for option in _typed(self._spec)
             if values[_parameter_name(option)] not in (None, ())
         }
 
@@ -106,16 +106,14 @@ def run_adapter(
 
     from missive_host.cli.logs import configure
     from missive_host.runner import run_adapter as run
-    from missive_host.security.secrets import Secret
+    from missive_host.security.secrets import secrets_in
 
     files = FileAccess.below(file_root) if file_root is not None else None
     if spec.file_root_option:
         files = FileAccess(base=Path(options[spec.file_root_option]).expanduser().absolute())
     core = app.core(files=files)
-    for value in options.values():
-        for item in value if isinstance(value, tuple | list) else (value,):
-            if isinstance(item, Secret):
-                core.redactor.add(item)
+    for secret in secrets_in(options):
+        core.redactor.add(secret)
     configure(app.flags, core.redactor.text)  # again: with anyio came asyncio, and with it logging
 
     def show(summary: Summary) -> None:
@@ -139,6 +137,11 @@ def _plugins(app: App) -> Plugins:
     for notice in notices:
         app.screen.note(notice, "yellow")
     return plugins
+
+
+def _typed(spec: AdapterSpec) -> list[Option]:
+    """Return the options that can be typed: a table is for the config."""
+    return [option for option in spec.options if option.type != "table"]
 
 
 def _file_root() -> click.Option:

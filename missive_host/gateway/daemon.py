@@ -218,6 +218,7 @@ class Gateway:
         self._state = "stopping"
         assert self._listener is not None
         self._listener.stop()
+        await self._listener.stopped()
         await self._journal("stopped", {"reason": self._reason, "given_back": left})
         group.cancel_scope.cancel()
         with anyio.CancelScope(shield=True):

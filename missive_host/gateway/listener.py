@@ -40,7 +40,10 @@ class HttpListener:
             await group.start(listener.serve)
             with listener.mount("/adapter/http", app):
                 ...
-            listener.stop()  # answers what is under way, for `graceful` seconds, then `serve` returns
+            (
+                listener.stop(),
+                await listener.stopped(),
+            )  # answers what is under way, for `graceful` seconds, then `serve` returns
     """
 
     def __init__(self, bind: str, *, limits: Limits | None = None, graceful: float = 5) -> None:
@@ -52,6 +55,9 @@ class HttpListener:
         self._mounted: dict[str, Any] = {}
         self._resting: set[str] = set()
         """Paths that were served: an adapter that is started again, or stopped, has not vanished."""
+        self._on_stop: dict[str, Callable[[], None]] = {}
+        self._graceful = graceful
+        self._served = anyio.Event()
         self._server = _Server(self._config(limits or Limits(), graceful))
 
     @property
@@ -69,7 +75,7 @@ class HttpListener:
         return len(self._server.server_state.connections)
 
     @contextmanager
-    def mount(self, path: str, app: Any) -> Iterator[None]:
+    def mount(self, path: str, app: Any, *, on_stop: Callable[[], None] | None = None) -> Iterator[None]:
         path = path.rstrip("/")
         if path in self._mounted:
             raise ConfigError(
@@ -77,6 +83,8 @@ class HttpListener:
             )
         self._mounted[path] = app
         self._resting.discard(path)
+        if on_stop is not None:  # also after it is taken off: what was begun on it goes on
+            self._on_stop[path] = on_stop
         try:
             yield
         finally:
@@ -92,10 +100,18 @@ class HttpListener:
             self.close()
             with anyio.CancelScope(shield=True):
                 await self._server.end_now()
+            self._served.set()
 
     def stop(self) -> None:
         """Take no new connections, answer what is under way, and let `serve` return."""
+        for call in self._on_stop.values():
+            call()
         self._server.stop()
+
+    async def stopped(self) -> None:
+        """Wait until `serve` has ended, after `stop`: for `graceful` seconds at the most, and a moment."""
+        with anyio.move_on_after(self._graceful + 1):
+            await self._served.wait()
 
     def close(self) -> None:
         """Close the socket; for a listener that was never served."""

@@ -44,6 +44,8 @@ class Limits:
     """How long a client may leave its answer unread."""
     linger_seconds: float = 2
     """How long is read on, into nothing, after an answer that did not wait for the end of the request."""
+    linger_bytes: int = 4 * 1024 * 1024
+    """How much of it."""
 
 
 class GuardedProtocol(HttpToolsProtocol):
@@ -81,6 +83,9 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         if self._deaf:
+            self._body += len(data)
+            if self._body > self.limits.linger_bytes:
+                self._end()
             return
         if self._head >= 0:
             if self._timer is None:
@@ -181,6 +186,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def _linger(self) -> None:
         """End the connection so that the client sees the answer: a close with unread data would take it away again."""
         self._deaf = True
+        self._body = 0
         self._stop_timer()
         self.flow.resume_reading()
         with suppress(OSError, RuntimeError, NotImplementedError):

@@ -200,9 +200,9 @@ class Supervisor:
         spec, _ = self._plugins().adapter(block.kind)
         options = convert_options(spec, block.settings, label=lambda name: f"adapters.{each.name}.settings.{name}")
         self._learn_secrets(options)
-        each.files = self._file_access(each, spec, options)
         data_dir = self._data / "adapters" / each.name
         await anyio.Path(data_dir).mkdir(parents=True, exist_ok=True, mode=0o700)
+        each.files = self._file_access(each, spec, options, data_dir)
         made: Adapter = self._plugins().factory(spec)(
             AdapterContext(
                 name=each.name,
@@ -217,16 +217,18 @@ class Supervisor:
         return made
 
     def _learn_secrets(self, options: Mapping[str, Any]) -> None:
-        from missive_host.security.secrets import Secret
+        from missive_host.security.secrets import secrets_in
 
-        for value in options.values():
-            for item in value if isinstance(value, tuple | list) else (value,):
-                if isinstance(item, Secret):
-                    self._dispatcher.core.redactor.add(item)
+        for secret in secrets_in(options):
+            self._dispatcher.core.redactor.add(secret)
 
-    def _file_access(self, each: Supervised, spec: AdapterSpec, options: Mapping[str, Any]) -> FileAccess | None:
+    def _file_access(
+        self, each: Supervised, spec: AdapterSpec, options: Mapping[str, Any], data_dir: Path
+    ) -> FileAccess | None:
         from missive_host.a2a.parts import FileAccess
 
+        if spec.carries_files:
+            return FileAccess.below(str(data_dir))
         root = options[spec.file_root_option] if spec.file_root_option is not None else each.block.file_root
         return FileAccess.below(root) if root is not None else None
 

@@ -179,6 +179,8 @@ def _option_fault(option: Any) -> str | None:
         return "choices belong to type choice, and it needs some"
     if option.secret and (option.type != "string" or option.default is not None):
         return "a secret is a string without a default"
+    if option.type == "table" and (option.default is not None or option.repeated):
+        return "a table has no default, and is not repeated"
     if option.required and option.default is not None:
         return "it is required, so a default would never be used"
     if any(limit is not None for limit in limits) and option.type not in ("integer", "size"):
@@ -220,6 +222,7 @@ _EXPECTED = {
     "boolean": "true or false",
     "duration": "seconds, or a text such as 30s",
     "size": "bytes, or a text such as 8MiB",
+    "table": "a table",
 }
 
 

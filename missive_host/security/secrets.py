@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING, NoReturn
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from missive_host.errors import AuthError, ValidationError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from missive_host.config.model import AuthHeader, AuthRef
 
 MASK = "***"
@@ -256,3 +255,15 @@ def check_header_name(name: str, what: str) -> None:
     """Raise a `ValidationError` if `name` cannot be a header's name."""
     if not _HEADER_NAME.fullmatch(name):
         raise ValidationError(f"{what}: expected a header name", help="letters, digits and '-', without white space")
+
+
+def secrets_in(value: Any) -> Iterator[Secret]:
+    """Yield the secrets in options or other nested values."""
+    if isinstance(value, Secret):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from secrets_in(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from secrets_in(item)

@@ -76,7 +76,14 @@ def missive_adapters() -> Iterator[AdapterSpec]:
                 default=15.0,
                 help="How long an event stream is silent before it says that it lives.",
             ),
+            Option(
+                "routes",
+                "table",
+                help="Webhooks by name, each a table: `scheme` (github or standard), `secret`, and `agent` or `group`; "
+                "also `message`.",
+            ),
         ),
         foreground=False,
+        carries_files=True,
         status="stable",
     )

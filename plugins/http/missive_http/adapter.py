@@ -12,12 +12,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import anyio
+import anyio.to_thread
 
 from missive_host.errors import ConfigError
 from missive_http.app import make_app
-from missive_http.delivery import HttpDelivery
+from missive_http.delivery import HttpDelivery, Waiting
 from missive_http.documents import ROOT
 from missive_http.guard import Guard
+from missive_http.uploads import Uploads
+from missive_http.webhooks import routes_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,12 +47,22 @@ class HttpAdapter:
         if auth == "token" and context.authenticate is None:
             raise ConfigError('auth = "token" needs a host that knows tokens', help="start it with the gateway")
         self._guard = Guard(context.authenticate if auth == "token" else None)
+        self._routes = routes_of(context.options["routes"], context.name)
+        self._uploads = Uploads(context.data_dir)
 
     async def run(self, intake: Intake) -> None:
         """Answer requests until it is cancelled."""
-        with self._listener.mount(ROOT, make_app(self._context, self._guard, intake)):
+        await anyio.to_thread.run_sync(self._uploads.sweep)
+        waiting = Waiting()
+        app = make_app(self._context, self._guard, self._routes, self._uploads, waiting, intake)
+        with self._listener.mount(ROOT, app, on_stop=waiting.end):
             await anyio.sleep_forever()
 
-    def restore(self, envelope: Envelope, reply_to: Mapping[str, Any]) -> HttpDelivery:  # noqa: ARG002 - see below
+    def restore(self, envelope: Envelope, reply_to: Mapping[str, Any]) -> HttpDelivery:
         """Return a delivery for a request whose connection has gone: its answer is asked for by receipt."""
-        return HttpDelivery(envelope)
+        folder = reply_to.get("uploads")
+        if folder is not None:
+            self._uploads.hold(folder)
+        delivery = HttpDelivery(envelope, self._uploads, folder)
+        delivery.leave()
+        return delivery

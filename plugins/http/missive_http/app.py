@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
@@ -21,16 +21,26 @@ from missive_http.receipts import Receipts
 
 if TYPE_CHECKING:
     from missive_host.protocols import AdapterContext, Intake
+    from missive_http.delivery import Waiting
     from missive_http.guard import Guard
+    from missive_http.uploads import Uploads
+    from missive_http.webhooks import Route as Webhook
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def make_app(context: AdapterContext, guard: Guard, intake: Intake) -> Any:
+def make_app(
+    context: AdapterContext,
+    guard: Guard,
+    webhooks: Mapping[str, Webhook],
+    uploads: Uploads,
+    waiting: Waiting,
+    intake: Intake,
+) -> Any:
     """Return the application of one run of the adapter."""
     buckets = Buckets(context.options["rate_limit"], context.options["burst"])
-    messages = Messages(context, guard, buckets, intake)
-    receipts = Receipts(context, guard, intake)
+    messages = Messages(context, guard, buckets, uploads, waiting, intake)
+    receipts = Receipts(context, guard, waiting, intake)
 
     def told(endpoint: Endpoint) -> Endpoint:
         async def answer(request: Request) -> Response:
@@ -52,10 +62,17 @@ def make_app(context: AdapterContext, guard: Guard, intake: Intake) -> Any:
     async def healthz(request: Request) -> Response:  # noqa: ARG001 - as all endpoints
         return Response(encode({"ok": True, "status": "ok", "component": "http_adapter"}), media_type=JSON)
 
+    async def webhook(request: Request) -> Response:
+        route = webhooks.get(request.path_params["route"])
+        if route is None:
+            raise refused(404, "there is no such webhook", help="see `routes` in the settings of the adapter")
+        return await messages.webhook(request, route)
+
     app = Starlette(
         routes=[
             Route(f"{ROOT}/v1/messages", told(messages.post), methods=["POST"]),
             Route(documents.RECEIPTS + "/{receipt_id}", told(receipts.get), methods=["GET"]),
+            Route(f"{ROOT}/v1/hooks/{{route}}", told(webhook), methods=["POST"]),
             Route(f"{ROOT}/healthz", told(healthz), methods=["GET"]),
         ],
         exception_handlers={HTTPException: _http_exception},  # of the router: 404 and 405

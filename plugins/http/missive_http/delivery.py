@@ -2,20 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import anyio.to_thread
 
 from missive_host.protocols import Reject, Retry
 from missive_http import documents
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable
 
     from missive_host.envelopes import Envelope
     from missive_host.outputs import Output
     from missive_host.protocols import Outcome
     from missive_http.documents import Json
+    from missive_http.uploads import Uploads
+
+
+class Waiting:
+    """Those who wait, to be told that there is no more time."""
+
+    def __init__(self) -> None:
+        self._calls: set[Callable[[], None]] = set()
+        self._over = False
+
+    @contextmanager
+    def until(self, call: Callable[[], None]) -> Iterator[None]:
+        """Within it, `call` is called when there is no more time."""
+        self._calls.add(call)
+        try:
+            if self._over:
+                call()
+            yield
+        finally:
+            self._calls.discard(call)
+
+    def end(self) -> None:
+        """The gateway stops: who waits gets a receipt, and streams end."""
+        self._over = True
+        for call in tuple(self._calls):
+            call()
 
 
 class Answer:
@@ -35,9 +64,9 @@ class Answer:
         self.outcome = outcome
         self._settled.set()
 
-    async def wait(self, seconds: float) -> Outcome | None:
+    async def wait(self, seconds: float, waiting: Waiting) -> Outcome | None:
         """Return what became of it; None if that is not known in time: then nothing is kept any more."""
-        with anyio.move_on_after(seconds):
+        with anyio.move_on_after(seconds), waiting.until(self._settled.set):
             await self._settled.wait()
         if self.outcome is None or isinstance(self.outcome, Retry):
             self.leave()
@@ -51,17 +80,26 @@ class Answer:
 
 
 class HttpDelivery(Answer):
-    """A `missive_host.protocols.Delivery`. It is delivered when it has ended: the answer lies under its receipt."""
+    """A `missive_host.protocols.Delivery`. It is delivered when it has ended: the answer lies under its receipt.
 
-    def __init__(self, envelope: Envelope, on_settled: Callable[[], Awaitable[None]] | None = None) -> None:
+    Its files, if it has some, are in `folder` of `uploads` until then.
+    """
+
+    def __init__(self, envelope: Envelope, uploads: Uploads | None = None, folder: str | None = None) -> None:
         super().__init__()
         self.envelope = envelope
-        self._on_settled = on_settled
+        self.folder = folder
+        self._uploads = uploads
 
     async def settle(self, outcome: Outcome) -> None:
         await super().settle(outcome)
-        if self._on_settled is not None and not isinstance(outcome, Retry):
-            await self._on_settled()
+        if not isinstance(outcome, Retry):
+            await self.forget_files()
+
+    async def forget_files(self) -> None:
+        folder, self.folder = self.folder, None
+        if folder is not None and self._uploads is not None:
+            await anyio.to_thread.run_sync(self._uploads.release, folder)
 
 
 def ended(frame_id: str, receipt_id: str, outcome: Outcome, outputs: list[Json] | None, **line: Any) -> Json:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from missive_host.protocols import AdapterContext, Intake, Principal, Receipt
+    from missive_http.delivery import Waiting
     from missive_http.guard import Guard
     from missive_http.streaming import Write
 
@@ -29,10 +30,11 @@ ENDED = ("done", "failed", "dead", "cancelled")
 class Receipts:
     """The answers of requests, for those who made them."""
 
-    def __init__(self, context: AdapterContext, guard: Guard, intake: Intake) -> None:
+    def __init__(self, context: AdapterContext, guard: Guard, waiting: Waiting, intake: Intake) -> None:
         self._name = context.name
         self._options = context.options
         self._guard = guard
+        self._waiting = waiting
         self._intake = intake
 
     async def get(self, request: Request) -> Response:
@@ -41,12 +43,13 @@ class Receipts:
         found = await self._find(request.path_params["receipt_id"], principal)
         if form != JSON and request.method == "GET":
             after = _last_event(request.headers, found.outputs)
-            return follow(self._intake, found, form, heartbeat=self._options["heartbeat"], after=after)
+            heartbeat = self._options["heartbeat"]
+            return follow(self._intake, found, form, self._waiting, heartbeat=heartbeat, after=after)
         seconds, headers = wait_of(request.headers, 0, self._options["max_wait"])
         answer = Answer()
         finished = found.state in ENDED
         if finished or seconds:
-            with anyio.move_on_after(None if finished else seconds):
+            with anyio.move_on_after(None if finished else seconds) as scope, self._waiting.until(scope.cancel):
                 await self._intake.follow(found.id, answer)
             if not finished:
                 found = await self._find(found.id, principal)
@@ -63,9 +66,16 @@ class Receipts:
         except UnknownReceiptError:
             raise unknown(receipt_id) from None
         reply_to = found.reply_to or {}
-        if found.adapter != self._name or reply_to.get("principal") != (principal.name if principal else None):
+        if found.adapter != self._name or not _may_read(reply_to.get("principal"), principal):
             raise unknown(receipt_id)
         return found
+
+
+def _may_read(owner: str | None, principal: Principal | None) -> bool:
+    """True of one's own; what webhooks sent belongs to all who may do everything."""
+    if owner is not None and owner.startswith("webhook/"):
+        return principal is None or not (principal.commands or principal.agents)
+    return owner == (principal.name if principal else None)
 
 
 def unknown(receipt_id: str) -> documents.ProblemError:
@@ -77,16 +87,17 @@ def frame_id(found: Receipt) -> str:
     return str((found.reply_to or {}).get("id", found.id))
 
 
-def accepted(found: Receipt, headers: dict[str, str]) -> Response:
+def accepted(found: Receipt, headers: dict[str, str], frame: str | None = None) -> Response:
     """Return the 202: where the answer can be had, and when to ask again."""
     headers = {**headers, "Location": f"{RECEIPTS}/{found.id}", "Retry-After": "1"}
-    return Response(encode(documents.receipt(frame_id(found), found)), 202, headers, JSON)
+    return Response(encode(documents.receipt(frame or frame_id(found), found)), 202, headers, JSON)
 
 
 def follow(
     intake: Intake,
     found: Receipt,
     form: str,
+    waiting: Waiting,
     *,
     heartbeat: float,
     after: int = 0,
@@ -104,6 +115,7 @@ def follow(
         form,
         produce,
         heartbeat=heartbeat,
+        waiting=waiting,
         headers={"Content-Location": f"{RECEIPTS}/{found.id}", **(headers or {})},
     )
 

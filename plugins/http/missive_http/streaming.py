@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from starlette.types import Receive, Scope, Send
 
+    from missive_http.delivery import Waiting
     from missive_http.documents import Json
 
     Write = Callable[[Json, int | None], Awaitable[None]]
@@ -47,6 +48,7 @@ class StreamResponse(Response):
         produce: Callable[[Write], Awaitable[None]],
         *,
         heartbeat: float,
+        waiting: Waiting,
         headers: Mapping[str, str] | None = None,
     ) -> None:
         self.status_code = 200
@@ -55,6 +57,7 @@ class StreamResponse(Response):
         self._events = media_type == EVENTS
         self._produce = produce
         self._heartbeat = heartbeat
+        self._waiting = waiting
         self.init_headers({"Cache-Control": "no-store", "X-Accel-Buffering": "no", **(headers or {})})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI
@@ -87,6 +90,7 @@ class StreamResponse(Response):
             if self._events:
                 await body(_RETRY)
                 group.start_soon(live)
-            await self._produce(write)
+            with self._waiting.until(group.cancel_scope.cancel):
+                await self._produce(write)
             group.cancel_scope.cancel()
         await send({"type": "http.response.body", "body": b"", "more_body": False})

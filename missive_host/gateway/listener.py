@@ -40,10 +40,8 @@ class HttpListener:
             await group.start(listener.serve)
             with listener.mount("/adapter/http", app):
                 ...
-            (
-                listener.stop(),
-                await listener.stopped(),
-            )  # answers what is under way, for `graceful` seconds, then `serve` returns
+            listener.stop()  # answers what is under way, for `graceful` seconds
+            await listener.stopped()
     """
 
     def __init__(self, bind: str, *, limits: Limits | None = None, graceful: float = 5) -> None:

@@ -83,9 +83,18 @@ class Supervisor:
     # --- what others ask
 
     def files(self, adapter: str) -> FileAccess | None:
-        """Return which files the messages of an adapter may carry."""
+        """Return which files the messages of an adapter may carry, also of one that is yet to be made."""
         found = self.adapters.get(adapter)
-        return found.files if found is not None else None
+        if found is not None and found.adapter is not None:
+            return found.files
+        block = self._dispatcher.core.settings.config.adapters.get(adapter)
+        if block is None:
+            return None
+        try:
+            spec, options = self._declared(adapter, block)
+            return self._file_access(block, spec, options, self._data / "adapters" / adapter)
+        except MissiveError:
+            return None
 
     def views(self, in_flight: Mapping[str, int]) -> tuple[AdapterStatus, ...]:
         return tuple(
@@ -194,15 +203,11 @@ class Supervisor:
 
     async def _make(self, each: Supervised) -> Adapter:
         """Make the adapter from its table of the config. Raises what is wrong with it."""
-        from missive_host.adapter_options import convert_options
-
-        block = each.block
-        spec, _ = self._plugins().adapter(block.kind)
-        options = convert_options(spec, block.settings, label=lambda name: f"adapters.{each.name}.settings.{name}")
+        spec, options = self._declared(each.name, each.block)
         self._learn_secrets(options)
         data_dir = self._data / "adapters" / each.name
         await anyio.Path(data_dir).mkdir(parents=True, exist_ok=True, mode=0o700)
-        each.files = self._file_access(each, spec, options, data_dir)
+        each.files = self._file_access(each.block, spec, options, data_dir)
         made: Adapter = self._plugins().factory(spec)(
             AdapterContext(
                 name=each.name,
@@ -216,6 +221,13 @@ class Supervisor:
         )
         return made
 
+    def _declared(self, name: str, block: AdapterBlock) -> tuple[AdapterSpec, dict[str, Any]]:
+        """Return what an adapter's plugin declares, and its options. Raises what is wrong with them."""
+        from missive_host.adapter_options import convert_options
+
+        spec, _ = self._plugins().adapter(block.kind)
+        return spec, convert_options(spec, block.settings, label=lambda key: f"adapters.{name}.settings.{key}")
+
     def _learn_secrets(self, options: Mapping[str, Any]) -> None:
         from missive_host.security.secrets import secrets_in
 
@@ -223,13 +235,13 @@ class Supervisor:
             self._dispatcher.core.redactor.add(secret)
 
     def _file_access(
-        self, each: Supervised, spec: AdapterSpec, options: Mapping[str, Any], data_dir: Path
+        self, block: AdapterBlock, spec: AdapterSpec, options: Mapping[str, Any], data_dir: Path
     ) -> FileAccess | None:
         from missive_host.a2a.parts import FileAccess
 
         if spec.carries_files:
             return FileAccess.below(str(data_dir))
-        root = options[spec.file_root_option] if spec.file_root_option is not None else each.block.file_root
+        root = options[spec.file_root_option] if spec.file_root_option is not None else block.file_root
         return FileAccess.below(root) if root is not None else None
 
     async def _restore(self, each: Supervised, adapter: Adapter) -> None:

@@ -35,6 +35,8 @@ class Drop:
         self.folder = folder
         self.inbox, self.outbox, self.home = folder / "in", folder / "out", folder / "home"
         self.inbox.mkdir(exist_ok=True)
+        self.agents: dict[str, str] = {}
+        """The URLs of the agents that were added."""
 
     @property
     def flags(self) -> list[str]:
@@ -60,6 +62,13 @@ class Drop:
         if not place.is_dir():
             return []
         return sorted(entry.name for entry in os.scandir(place) if not entry.is_dir(follow_symlinks=False))
+
+    def answers(self) -> list[str]:
+        """The names of the answers that are there as a whole."""
+        return [name for name in self.names() if not name.startswith(".")]
+
+    def has_more_than(self, count: int) -> bool:
+        return len(self.answers()) > count
 
     def has(self, name: str) -> bool:
         return (self.outbox / name).exists()
@@ -101,6 +110,7 @@ class Drop:
     def add(self, url: str, alias: str = "echo", home: Path | None = None) -> None:
         done = self.missive("agent", "add", alias, url, home=home)
         assert done.returncode == 0, done.stderr
+        self.agents[alias] = url
 
     # --- in this process
 

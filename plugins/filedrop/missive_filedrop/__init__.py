@@ -62,8 +62,8 @@ def missive_adapters() -> Iterator[AdapterSpec]:
             Option(
                 "any_order",
                 "boolean",
-                default=False,
-                help="Let files that name no session run side by side instead of in the order of their names.",
+                help="Let files that name no session run side by side; else they are one session, and run in the "
+                "order of their names. Off on the command line, on in the gateway.",
             ),
             Option(
                 "concurrency",

@@ -261,20 +261,16 @@ class FileDropAdapter:
         self._told(claim, None if isinstance(outcome, Done) else outcome.error, delivery.output_count, answered)
 
     def _restored(self, delivery: FileDropDelivery, outcome: Outcome, answered: Answered | None) -> None:
-        if answered is not None:
+        self._owed.pop(delivery.claim.uid, None)
+        if answered is not None and not isinstance(outcome, Retry):
             error = None if isinstance(outcome, Done) else outcome.error
             self._count(delivery.claim, error, delivery.output_count, answered)
 
     def _cannot_answer(self, delivery: FileDropDelivery, outcome: Outcome, error: OSError) -> None:
+        then = partial(delivery.on_settled, delivery, outcome)
+        self._owe(delivery.claim, partial(delivery.write, outcome), then, error)
         if self._durable:
-            self._log.warning("%s: its answer cannot be written: %s", shown(delivery.claim.name), error.strerror)
-            raise error  # the host keeps the answer and delivers it again
-        self._owe(
-            delivery.claim,
-            partial(delivery.write, outcome),
-            partial(self._settled, delivery, outcome),
-            error,
-        )
+            raise error  # the host keeps the answer, and delivers it again after a restart
 
     def _owe(
         self,
@@ -288,11 +284,11 @@ class FileDropAdapter:
             "%s: its answer cannot be written: %s; %s",
             shown(claim.name),
             error.strerror,
-            "it is tried again" if self._running else "the next process will run it again",
+            "it is tried again" if self._running or self._durable else "the next process will run it again",
         )
         if self._running:
             self._owed[claim.uid] = (write, then)
-        else:
+        elif not self._durable:
             self._done_with(claim)
 
     async def _write_what_is_owed(self) -> None:
@@ -307,7 +303,7 @@ class FileDropAdapter:
                 answered = await write()
             except OSError:
                 continue
-            del self._owed[uid]
+            self._owed.pop(uid, None)
             then(answered)
 
     def _told(self, claim: Claim, error: ErrorReport | None, outputs: int, answered: Answered | None) -> None:
@@ -327,8 +323,10 @@ class FileDropAdapter:
     # --- how much is under way
 
     def _done_with(self, claim: Claim) -> None:
-        self._hands.discard(claim.uid)
-        self._let_go()
+        self._owed.pop(claim.uid, None)
+        if claim.uid in self._hands:  # else it was answered twice
+            self._hands.discard(claim.uid)
+            self._let_go()
 
     def _let_go(self) -> None:
         self._busy -= 1

@@ -39,7 +39,7 @@ class FileDropDelivery:
         self._answers = answers
         self._frames = Frames(STDIO, envelope.id, "stdio")
         self._outputs: list[msgspec.Raw] = []
-        self._on_settled = on_settled
+        self.on_settled = on_settled
         self._on_failed = on_failed
         self._again = again
         """True if somebody else may have answered it already."""
@@ -59,7 +59,7 @@ class FileDropDelivery:
         except OSError as error:
             self._on_failed(self, outcome, error)
         else:
-            self._on_settled(self, outcome, answered)
+            self.on_settled(self, outcome, answered)
 
     async def write(self, outcome: Outcome) -> Answered | None:
         """Write the answer; None if it was written before. Raises `OSError`."""

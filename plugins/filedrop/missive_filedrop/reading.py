@@ -35,7 +35,9 @@ class Reader:
         self._folders = folders
         self._inbox = inbox
         self._limit: int = options["max_file_size"]
-        self._in_order: bool = not options["any_order"]
+        any_order = options["any_order"]
+        # In the gateway one session would be one conversation, of files that have nothing to do with each other.
+        self._in_order: bool = not (durable if any_order is None else any_order)
         self._durable = durable
 
     def open(self, item: Claim | tuple[str, str]) -> tuple[Claim, Envelope | Refusal]:

@@ -78,14 +78,8 @@ _PROMOTE = """
 """
 
 # The index is named, since SQLite does not see that these are among its rows, and would read all that has ever ended.
-_ORPHANED = (
-    _SELECT
-    + """
-    INDEXED BY work_open
-    WHERE state IN ('queued', 'ready', 'running') AND state = 'running' AND owner NOT IN (SELECT owner FROM workers)
-    ORDER BY ordinal
-"""
-)
+_ORPHANED = _SELECT + " INDEXED BY work_open WHERE state IN ('queued', 'ready', 'running') AND state = 'running'"
+_ORPHANED += " AND owner NOT IN (SELECT owner FROM workers) ORDER BY ordinal"
 _OLDEST_OPEN = """
     SELECT accepted_at FROM work WHERE ordinal = (
         SELECT MIN(ordinal) FROM work INDEXED BY work_open

@@ -11,7 +11,6 @@ from contract_kit import (
     KNOWN,
     OUTPUT,
     REQUEST,
-    REQUESTS,
     RESPONSE,
     RESULT_FILE,
     ROOT,
@@ -81,10 +80,9 @@ def test_every_contract_has_examples_of_both(contract: str) -> None:
     assert len([name for name, _ in REFUSED if name == contract]) >= 10
 
 
-@pytest.mark.parametrize("name", REQUESTS)
-def test_every_command_has_a_valid_example(name: str) -> None:
-    found = {load(file)["command"] for contract, file in VALID if contract == name}
-    assert found == set(SCHEMAS[name]["properties"]["command"]["enum"])
+def test_every_command_has_a_valid_example() -> None:
+    found = {load(file)["command"] for contract, file in VALID if contract == REQUEST}
+    assert found == set(SCHEMAS[REQUEST]["properties"]["command"]["enum"])
 
 
 def test_the_first_example_that_anybody_sees() -> None:

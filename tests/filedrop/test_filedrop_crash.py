@@ -248,6 +248,8 @@ async def test_a_retry_is_found_again(drop: Drop) -> None:
     ((delivery, _),) = await taken(drop.adapter(durable=True, max_files="1"))
     await delivery.settle(Retry(REPORT))
     assert [name for name in drop.names("in") if ".claim-h" in name], "the host may have it on its disk"
+    ((again, _),) = await taken(drop.adapter(durable=True, max_files="1"))
+    assert again.envelope.idempotency_key == delivery.envelope.idempotency_key
 
 
 async def test_what_the_host_cannot_take_in_stays(drop: Drop) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import time
 from collections import Counter
@@ -45,6 +46,17 @@ def test_new_session_folders_are_watched(drop: Drop) -> None:
         drop.put("a.json", folder="team")
         until(lambda: drop.names() == ["a.result.json"])
         assert door.stop(signal.SIGINT) == 0
+
+
+def test_folders_that_are_removed_are_made_again(drop: Drop) -> None:
+    drop.put("a.json")
+    with drop.watch("--session-folders", "--poll-interval", "50ms"):
+        until(lambda: drop.names() == ["a.result.json"])
+        shutil.rmtree(drop.outbox)
+        shutil.rmtree(drop.inbox / "processed")
+        drop.put("b.json", folder="team")
+        until(lambda: drop.names() == ["b.result.json"])
+        assert drop.names("in/processed") == ["b.json"]
 
 
 def test_max_files_end_a_watch(drop: Drop) -> None:

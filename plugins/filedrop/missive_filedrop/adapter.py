@@ -253,15 +253,13 @@ class FileDropAdapter:
     def _settled(self, delivery: FileDropDelivery, outcome: Outcome, answered: Answered | None) -> None:
         claim = delivery.claim
         if isinstance(outcome, Retry):
-            if self._durable:
-                self._let_go()  # it stays in our hands: the host has it, or the next process takes it up
-            else:
-                self._give_back(claim)
+            self._give_back(claim)
             return
         self._told(claim, None if isinstance(outcome, Done) else outcome.error, delivery.output_count, answered)
 
     def _restored(self, delivery: FileDropDelivery, outcome: Outcome, answered: Answered | None) -> None:
         self._owed.pop(delivery.claim.uid, None)
+        self._hands.discard(delivery.claim.uid)
         if answered is not None and not isinstance(outcome, Retry):
             error = None if isinstance(outcome, Done) else outcome.error
             self._count(delivery.claim, error, delivery.output_count, answered)

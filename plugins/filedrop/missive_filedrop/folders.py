@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,11 @@ class Folders:
 
     def is_own(self, found: os.stat_result) -> bool:
         """True for the folders that are not for requests, wherever they lie."""
-        return any(os.path.samestat(found, path.stat()) for path in (self.outbox, self.processed, self.error))
+        for path in (self.outbox, self.processed, self.error):
+            with suppress(FileNotFoundError):  # somebody removed it; the next answer makes it again
+                if os.path.samestat(found, path.stat()):
+                    return True
+        return False
 
 
 def _absolute(path: str | Path) -> Path:

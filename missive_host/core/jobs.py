@@ -266,9 +266,12 @@ class Results:
     """Results as the store keeps them, made into what a command's handler gave once."""
 
     def __init__(self) -> None:
-        from missive_host import outputs_collectives  # noqa: F401 - its kinds are known once it is imported
+        from importlib import import_module
+
         from missive_host.outputs import all_kinds
 
+        for noun in ("collectives", "groups", "jobs", "push", "routes"):  # what doors may ask for
+            import_module(f"missive_host.outputs_{noun}")  # its kinds are known once it is imported
         self._kinds: dict[str, type[Data]] = all_kinds()
 
     def restored(self, row: WorkOutputRow, before: int = 0) -> Output:

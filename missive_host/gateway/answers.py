@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import msgspec
 
+from missive_host.core.jobs import Results
 from missive_host.errors import ErrorReport
 from missive_host.ids import now
-from missive_host.outputs import Data, Output, all_kinds
+from missive_host.outputs import Output
 from missive_host.protocols import Done, Outcome, Receipt, Reject, UnknownReceiptError, Viewer
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class Answers:
 
     def __init__(self, core: Core) -> None:
         self._core = core
+        self._results = Results()
         self._group: TaskGroup | None = None
         self._live: dict[str, Live] = {}
         self._attached: dict[str, list[tuple[Viewer, int]]] = {}
@@ -227,7 +229,7 @@ class Answers:
         work, rows = self._core.store.read(read)
         if work is None:
             raise unknown_receipt(work_id)
-        return work, [typed(row) for row in rows]
+        return work, [self._results.restored(row) for row in rows]
 
 
 def unknown_receipt(work_id: str) -> UnknownReceiptError:
@@ -255,14 +257,3 @@ def receipt_of(work: WorkRow, *, duplicate: bool = False) -> Receipt:
         reply_to=work.reply_to,
         finished_at=work.finished_at,
     )
-
-
-def typed(row: WorkOutputRow) -> Output:
-    """Return a stored result as it was given."""
-    kinds = all_kinds()
-    if row.kind not in kinds:
-        from missive_host.contracts.schemas import kinds as every_kind
-
-        kinds = every_kind()
-    data: Data = msgspec.convert(row.data, kinds[row.kind])
-    return Output(data, row.sequence)

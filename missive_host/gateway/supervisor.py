@@ -226,7 +226,17 @@ class Supervisor:
         from missive_host.adapter_options import convert_options
 
         spec, _ = self._plugins().adapter(block.kind)
-        return spec, convert_options(spec, block.settings, label=lambda key: f"adapters.{name}.settings.{key}")
+        options = convert_options(spec, block.settings, label=lambda key: f"adapters.{name}.settings.{key}")
+        for option in spec.options:
+            if option.type == "path" and isinstance(path := options[option.name], str):
+                options[option.name] = self._absolute(path)
+        return spec, options
+
+    def _absolute(self, path: str) -> str:
+        """Return a path of the config: one that is relative begins at the config file."""
+        file = self._dispatcher.core.settings.path
+        folder = Path.cwd() if file is None else Path(file).absolute().parent
+        return str(folder / Path(path).expanduser())
 
     def _learn_secrets(self, options: Mapping[str, Any]) -> None:
         from missive_host.security.secrets import secrets_in
@@ -241,8 +251,9 @@ class Supervisor:
 
         if spec.carries_files:
             return FileAccess.below(str(data_dir))
-        root = options[spec.file_root_option] if spec.file_root_option is not None else block.file_root
-        return FileAccess.below(root) if root is not None else None
+        if spec.file_root_option is not None:  # the adapter makes it, if need be
+            return FileAccess(base=Path(options[spec.file_root_option]).expanduser().absolute())
+        return FileAccess.below(block.file_root) if block.file_root is not None else None
 
     async def _restore(self, each: Supervised, adapter: Adapter) -> None:
         """Hand the adapter the deliveries that were taken in and not answered."""

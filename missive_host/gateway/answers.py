@@ -31,6 +31,8 @@ SETTLE_SECONDS = 10.0
 """How long an adapter may take to deliver the end of an answer, before that counts as failed."""
 SETTLE_PAUSES = (1.0, 2.0, 5.0, 15.0, 30.0, 60.0)
 """Seconds before an answer that could not be delivered is delivered again; after that, at the next start."""
+MARK_PAUSE = 2.0
+"""Seconds before it is written down again what was delivered, if that could not be done."""
 IN_MEMORY = 32
 """How many of the newest results of work that runs are kept in memory."""
 PAGE = 100
@@ -74,20 +76,25 @@ class Answers:
         while True:
             await self._to_mark.wait()
             self._to_mark = anyio.Event()
-            await self.mark()
+            if not await self.mark():
+                await anyio.sleep(MARK_PAUSE)
+                self._to_mark.set()
 
-    async def mark(self) -> None:
-        """Write down which answers have been delivered."""
+    async def mark(self) -> bool:
+        """Write down which answers have been delivered. Return False if that is still to be done."""
         from missive_host.errors import StorageError
 
         ids, self._delivered = self._delivered, []
         if not ids:
-            return
+            return True
         try:
             with anyio.CancelScope(shield=True):
                 await self._core.store.commit(lambda tables: tables.work.set_delivered(ids, at=now()))
-        except StorageError as error:  # they are delivered again at the next start, which does no harm
+        except StorageError as error:  # at worst they are delivered again at the next start, which does no harm
+            self._delivered[:0] = ids
             log.warning("could not write down that %d answers were delivered: %s", len(ids), error.message)
+            return False
+        return True
 
     # --- the work's side
 

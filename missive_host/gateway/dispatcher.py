@@ -79,6 +79,12 @@ class Run:
         """Why the agent did not take it to the task that runs: it has to wait for its turn, or to interrupt."""
         self.over = anyio.Event()
 
+    @property
+    def starts_over(self) -> bool:
+        """Whether an earlier attempt has given results that this one gives anew. Of a stream it gives the others."""
+        work = self.work
+        return work.begun > 1 and work.outputs > 0 and work.command not in ("stream", "task_subscribe")
+
 
 class Dispatcher:
     """Claims work and runs it.
@@ -318,7 +324,7 @@ class Dispatcher:
         try:
             if work.kind == "delivery" and not self.answers.is_awaited(work.work_id):
                 self.on_unattended(work)
-            self.answers.begin(work.work_id, work.outputs)
+            self.answers.begin(work.work_id, 0 if run.starts_over else work.outputs)
             ended, error = False, None
             with run.scope:
                 error = await self._execute(run)
@@ -348,10 +354,9 @@ class Dispatcher:
                 run.held = output
 
         try:
-            if work.attempts > 1 and work.outputs and work.command not in ("stream", "task_subscribe"):
+            if run.starts_over:
                 run.context.outputs = 0
                 await self.persist(lambda tables: tables.work.clear_outputs(work.work_id))
-                self.answers.begin(work.work_id, 0)
             if work.kind == "job":
                 job = jobs.request_of(work.request)
                 await self.core.for_work(run.context, files=job.access).run(job.command, emit)

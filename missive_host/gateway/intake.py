@@ -145,7 +145,7 @@ class GatewayIntake:
                 help="a key stands for one request; use a new one",
             )
         answers = self._dispatcher.answers
-        if known.ended or known.outputs:
+        if known.ended:
             answers.attach_ended(known.work_id, delivery)
         else:
             answers.attach(known.work_id, delivery)

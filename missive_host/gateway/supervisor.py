@@ -279,7 +279,7 @@ class Supervisor:
         except (MissiveError, KeyError, TypeError, ValueError) as error:
             log.warning("delivery %s cannot be answered any more: %s", work.work_id, error)
             return
-        if work.ended or work.outputs:
+        if work.ended:
             answers.attach_ended(work.work_id, viewer)
         else:
             answers.attach(work.work_id, viewer)

@@ -95,6 +95,7 @@ class HttpListener:
         try:
             await self._server.serve(sockets=[self._socket])
         finally:
+            self._server.take_no_more()  # before the socket is closed: the event loop must forget it first
             self.close()
             with anyio.CancelScope(shield=True):
                 await self._server.end_now()
@@ -181,6 +182,10 @@ class _Server(uvicorn.Server):
         self.should_exit = True
         if self._ending is not None:
             self._ending.set()
+
+    def take_no_more(self) -> None:
+        for server in getattr(self, "servers", ()):
+            server.close()
 
     async def end_now(self) -> None:
         """End every connection and what answers on it."""

@@ -32,6 +32,8 @@ RESULTS = {file.stem for file in HOST.glob("outputs_*.py")} - {"outputs_host"}
 """The result documents of one noun each, so that a command imports only its own."""
 AUTHORS = {"hookspecs", "specs", "protocols", "envelopes", "commands", "errors"}
 """What a plugin is written against."""
+SCHEMAS = {"contracts"}
+"""What it may ask for the schemas of its documents."""
 BELOW_CORE = WORDS | RESULTS | AUTHORS | {"a2a", "collectives", "config", "contracts", "routing", "security", "store"}
 
 MAY_IMPORT: dict[str, set[str]] = {
@@ -88,7 +90,7 @@ ONLY_IN: dict[str, set[str]] = {
 """A package -> the rooms that may know it."""
 
 FOR_THE_HOST = {"a2a", "click", "grpc", "sqlite3"}
-FOR_PLUGINS = {f"missive_host.{room}" for room in AUTHORS | {"testing"}}
+FOR_PLUGINS = {f"missive_host.{room}" for room in AUTHORS | SCHEMAS | {"testing"}}
 FOR_DECLARATIONS = {"missive_host.hookspecs", "missive_host.specs"}
 HEAVY = {"a2a", "anyio", "asyncio", "grpc", "httpx", "jsonschema", "pydantic", "socket", "sqlite3", "ssl", "starlette"}
 

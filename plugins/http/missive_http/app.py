@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+import anyio.to_thread
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from missive_host.envelopes import HTTP
 from missive_host.errors import MissiveError, OrchestrationError
 from missive_http import documents
 from missive_http.documents import ROOT, ProblemError, encode, refused
@@ -68,17 +70,27 @@ def make_app(
             raise refused(404, "there is no such webhook", help="see `routes` in the settings of the adapter")
         return await messages.webhook(request, route)
 
+    async def document(request: Request) -> Response:  # noqa: ARG001 - as all endpoints
+        return Response(await anyio.to_thread.run_sync(_openapi, guard.asks), media_type=JSON)
+
     app = Starlette(
         routes=[
             Route(f"{ROOT}/v1/messages", told(messages.post), methods=["POST"]),
             Route(documents.RECEIPTS + "/{receipt_id}", told(receipts.get), methods=["GET"]),
             Route(f"{ROOT}/v1/hooks/{{route}}", told(webhook), methods=["POST"]),
+            Route(f"{ROOT}/v1/openapi.json", told(document), methods=["GET"]),
             Route(f"{ROOT}/healthz", told(healthz), methods=["GET"]),
         ],
         exception_handlers={HTTPException: _http_exception},  # of the router: 404 and 405
     )
     app.router.redirect_slashes = False
     return app
+
+
+def _openapi(tokens: bool) -> bytes:
+    from missive_http.openapi import openapi
+
+    return encode(openapi(HTTP.rpartition(".")[2], tokens=tokens))
 
 
 def problem_response(error: ProblemError) -> Response:

@@ -28,6 +28,11 @@ class Guard:
     def __init__(self, authenticate: Callable[[str], Principal | None] | None) -> None:
         self._authenticate = authenticate
 
+    @property
+    def asks(self) -> bool:
+        """True if a token is needed."""
+        return self._authenticate is not None
+
     def admit(self, headers: Mapping[str, str]) -> Principal | None:
         """Return whose request it is; None if nobody is asked. Raises `ProblemError`."""
         if self._authenticate is None:

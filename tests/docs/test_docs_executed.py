@@ -33,7 +33,10 @@ from missive_host.contracts import contracts
 from missive_host.contracts.checking import check
 from missive_host.demo.fleet import DEMO_AGENTS, AgentSpec, Fleet
 
-TESTED_ELSEWHERE = {"docs/plugins/first-steps.md": "tests/host/test_plugins_docs.py"}
+TESTED_ELSEWHERE = {
+    "docs/plugins/first-steps.md": "tests/host/test_plugins_docs.py",
+    "docs/http.md": "tests/http/test_http_docs.py",
+}
 """Pages whose commands another test executes."""
 GUARDED_TOKEN = "only-the-guarded-agent-knows"
 PLACES = {"echo": 8001, "worker": 8002, "asker": 8003, "guarded": 8004, "old": 8005, "pusher": 8006}

@@ -39,6 +39,10 @@ STATUS_OF: Mapping[int, int] = {
 """Exit code of a command that failed -> HTTP status. What is refused before it is run has a status of its own."""
 
 
+_TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
+"""As RFC 9110 has them; Python's own names for them changed with 3.13."""
+
+
 class ProblemError(Exception):
     """A request that is answered with problem details and nothing else."""
 
@@ -80,7 +84,7 @@ def problem(
 ) -> Json:
     """Return the ``http_error`` of something that failed: problem details (RFC 9457) with missive's report."""
     document: Json = {
-        "title": HTTPStatus(status).phrase,
+        "title": _TITLES.get(status) or HTTPStatus(status).phrase,
         "status": status,
         "detail": report.message,
         "schema_version": HTTP,

@@ -13,18 +13,14 @@ import logging
 import os
 import signal
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import msgspec
-from msgspec import UNSET
 
-from missive_host import __version__
 from missive_host.commands import duration_seconds
-from missive_host.core.jobs import ADAPTER as JOB_ADAPTER
 from missive_host.core.recorder import journal_event
 from missive_host.core.seeding import seed
 from missive_host.errors import ConfigError, MissiveError, StorageError, ValidationError
@@ -39,20 +35,14 @@ from missive_host.gateway.metrics import Metrics
 from missive_host.gateway.notify import Notifier
 from missive_host.gateway.push import PushReceiver
 from missive_host.gateway.schedules import Schedules
+from missive_host.gateway.services import Services
 from missive_host.gateway.supervisor import Supervisor, specs_of
 from missive_host.gateway.tokens import Authenticator
-from missive_host.ids import now
+from missive_host.gateway.truth import Truth
 from missive_host.outputs_gateway import (
-    AdapterQueue,
-    AgentStatus,
-    ComponentStatus,
     GatewayStarted,
     GatewayStopped,
-    JobsStatus,
-    QueueStatus,
     Status,
-    StoreStatus,
-    SubscriptionsStatus,
 )
 
 if TYPE_CHECKING:
@@ -63,7 +53,7 @@ if TYPE_CHECKING:
     from missive_host.core.core import Core
     from missive_host.outputs import Data
     from missive_host.plugins import Plugins
-    from missive_host.store import Tables, WorkRow
+    from missive_host.store import WorkRow
 
 log = logging.getLogger("missive.gateway")
 
@@ -96,7 +86,6 @@ class Gateway:
         self._show = show
         self._bind = bind
         self._paths = paths or HealthPaths()
-        self._started_at = now()
         self._began = time.monotonic()
         self._state = "starting"
         self._notifier = Notifier()
@@ -111,7 +100,9 @@ class Gateway:
         self._schedules = Schedules(core)
         self.followers = TaskFollowers(core)
         self._receiver = PushReceiver(core, followers=self.followers)
+        self._services = Services()
         self._supervisor: Supervisor
+        self._truth: Truth
 
     def _adapter_capacity(self, adapter: str) -> int | None:
         block = self.core.settings.config.adapters.get(adapter)
@@ -166,6 +157,7 @@ class Gateway:
             authenticate=authenticate,
             data=core.settings.paths.data,
         )
+        self._truth = Truth(core, self.dispatcher, self._supervisor, self.followers, self._services)
         counts, lanes = core.store.read(lambda tables: (tables.work.open_counts("delivery"), tables.work.lane_counts()))
         self.room.fill({adapter: sum(states.values()) for adapter, states in counts.items()}, lanes)
         self.dispatcher.on_unattended = self._supervisor.attend
@@ -182,9 +174,12 @@ class Gateway:
             await group.start(serve_control, control_path(core.settings.paths), self._control)
             self._supervisor.open(group)
             await self._supervisor.apply(core.settings.config.adapters)
-            group.start_soon(self._keep_house)
-            group.start_soon(self._schedules.run)
-            group.start_soon(self.followers.run)
+            for name, service in (
+                ("schedules", self._schedules.run),
+                ("subscriptions", self.followers.run),
+                ("housekeeping", self._keep_house),
+            ):
+                group.start_soon(self._services.keep, name, service)
             group.start_soon(self._watch)
             await self._begin()
             await self._stopping.wait()
@@ -204,7 +199,7 @@ class Gateway:
                 ready_url=url + self._paths.ready,
                 status_url=url + self._paths.status,
                 job_concurrency=self.core.settings.config.gateway.job_concurrency,
-                components=self._components(),
+                components=self._truth.components(self._listener),
                 message=f"the gateway runs on {url}",
             )
         )
@@ -330,80 +325,9 @@ class Gateway:
                 self.dispatcher.answers.notice(work.work_id)
                 self._ended(work)
 
-    # --- the truth
-
     def status(self) -> Status:
         """Return how things stand."""
-
-        def read(tables: Tables) -> tuple[Any, ...]:
-            return (
-                tables.work.open_counts(),
-                Counter(tables.work.open_counts("job").get(JOB_ADAPTER, {})),
-                len(tables.schedules.list()),
-                tables.sessions.count(),
-                tables.work.count_dead(),
-                tables.work.oldest_open(),
-                tables.breakers.list(),
-                tables.events.last_sequence(),
-            )
-
-        reasons = [] if self._state == "running" else [f"the gateway is {self._state}"]
-        if self.dispatcher.storage_error is not None:
-            reasons.append(f"the store takes nothing: {self.dispatcher.storage_error.message}")
-        try:
-            counts, jobs, schedules, sessions, dead, oldest, breakers, events = self.core.store.read(read)
-        except StorageError as error:
-            reasons.append(f"the store cannot be read: {error.message}")
-            counts, jobs, schedules, sessions, dead, oldest, breakers, events = {}, Counter(), 0, 0, 0, None, (), 0
-        reasons += self._supervisor.reasons()
-        empty = dict.fromkeys(AdapterQueue.__struct_fields__, 0)
-        by_adapter = {adapter: AdapterQueue(**{**empty, **states}) for adapter, states in counts.items()}
-        in_flight = Counter(run.work.adapter for run in self.dispatcher.runs.values())
-        agents = Counter(run.work.agent_alias for run in self.dispatcher.runs.values())
-        names = {*(row.alias for row in breakers if row.failures), *(name for name in agents if name)}
-        known = {row.alias: row for row in breakers}
-        moment = now()
-        return Status(
-            profile=self.core.profile,
-            pid=os.getpid(),
-            version=__version__,
-            started_at=self._started_at,
-            uptime_seconds=round(time.monotonic() - self._began, 3),
-            state=self._state,
-            ready=not reasons,
-            reasons=tuple(reasons),
-            bind_address=UNSET if self._listener is None else self._listener.url.removeprefix("http://"),
-            components=self._components(),
-            adapters=self._supervisor.views(in_flight),
-            queue=QueueStatus(
-                queued=sum(each.queued for each in by_adapter.values()),
-                ready=sum(each.ready for each in by_adapter.values()),
-                running=sum(each.running for each in by_adapter.values()),
-                dead=dead,
-                by_adapter=by_adapter,
-                oldest_waiting_seconds=UNSET if oldest is None else _seconds_since(oldest),
-            ),
-            store=StoreStatus(
-                writable=self.dispatcher.storage_error is None,
-                events=events,
-                bytes=_size(self.core.settings.paths.database),
-            ),
-            agents=tuple(_agent(name, known.get(name), agents[name], moment) for name in sorted(names)),
-            sessions=sessions,
-            jobs=JobsStatus(waiting=jobs["queued"] + jobs["ready"], running=jobs["running"], schedules=schedules),
-            subscriptions=SubscriptionsStatus(followed=self.followers.count),
-        )
-
-    def _components(self) -> tuple[ComponentStatus, ...]:
-        store = self.dispatcher.storage_error
-        return (
-            ComponentStatus(name="listener", state="running", detail=self._listener.url if self._listener else UNSET),
-            ComponentStatus(name="store", state="retrying", detail=store.message)
-            if store is not None
-            else ComponentStatus(name="store", state="running"),
-            ComponentStatus(name="dispatcher", state="running", detail=f"{len(self.dispatcher.runs)} running"),
-            ComponentStatus(name="adapters", state="running", detail=f"{len(self._supervisor.adapters)} enabled"),
-        )
+        return self._truth.status(self._state, self._listener)
 
     # --- what goes on beside
 
@@ -451,34 +375,7 @@ async def _silent(data: Data) -> None:
     """Show nothing."""
 
 
-def _agent(name: str, breaker: Any, in_flight: int, at: str) -> AgentStatus:
-    if breaker is None:
-        return AgentStatus(agent=name, breaker="closed", failures=0, in_flight=in_flight)
-    state = "closed" if breaker.until is None else "open" if breaker.until > at else "half_open"
-    return AgentStatus(
-        agent=name,
-        breaker=state,
-        failures=breaker.failures,
-        in_flight=in_flight,
-        until=breaker.until or UNSET,
-        last_error=breaker.last_error or UNSET,
-    )
-
-
-def _seconds_since(text: str) -> float:
-    from datetime import UTC, datetime
-
-    return max(0.0, round((datetime.now(UTC) - datetime.fromisoformat(text)).total_seconds(), 3))
-
-
 def _ago(seconds: float) -> str:
     from datetime import UTC, datetime, timedelta
 
     return (datetime.now(UTC) - timedelta(seconds=seconds)).isoformat(timespec="microseconds")[:26] + "Z"
-
-
-def _size(path: Any) -> int:
-    try:
-        return int(path.stat().st_size)
-    except OSError:
-        return 0

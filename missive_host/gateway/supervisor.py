@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import random
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ import anyio
 from missive_host.envelopes import from_stored
 from missive_host.errors import ConfigError, MissiveError
 from missive_host.gateway.intake import GatewayIntake, Room
+from missive_host.gateway.services import GOOD_SECONDS, pause_after
 from missive_host.ids import now
 from missive_host.outputs_gateway import AdapterStatus
 from missive_host.protocols import Adapter, AdapterContext, Listener, Principal, Restoring
@@ -28,11 +28,6 @@ if TYPE_CHECKING:
     from missive_host.store import WorkRow
 
 log = logging.getLogger("missive.gateway")
-
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0
-"""Seconds before an adapter that has failed is started again; they double, with jitter."""
-GOOD_SECONDS = 60.0
-"""An adapter that has run so long is started again at once."""
 
 
 class Supervised:
@@ -175,9 +170,7 @@ class Supervisor:
                         each.become("finished")
                         return
                     failures = 1 if anyio.current_time() - begun > GOOD_SECONDS else failures + 1
-                    await anyio.sleep(
-                        min(FIRST_PAUSE * 2.0 ** min(failures - 1, 10), LONGEST_PAUSE) * random.uniform(0.5, 1.0)  # noqa: S311
-                    )
+                    await anyio.sleep(pause_after(failures))
                     each.restarts += 1
         finally:
             if each.scope.cancel_called:

@@ -32,6 +32,7 @@ def missive_adapters():
             Option("ring", "integer", repeated=True, help="Its rings."),
             Option("breed", "choice", choices=("homing", "racing")),
             Option("token", "string", secret=True),
+            Option("stops", "table", help="For the config only."),
         ),
         examples=("missive adapter pigeon --loft roof",),
     )
@@ -106,6 +107,7 @@ def test_it_runs_with_converted_options_and_its_own_exit_status(missive, pigeon:
         "fast": False,
         "ring": [1, -2],
         "breed": None,
+        "stops": None,
     }
 
 
@@ -190,3 +192,16 @@ def test_what_an_adapter_logs_or_raises_is_without_secrets(missive) -> None:  # 
     assert done.returncode == 74
     assert "logged: [REDACTED] and [REDACTED]" in done.stderr
     assert "while saying [REDACTED] and [REDACTED]" in done.stderr
+
+
+def test_secrets_within_a_table() -> None:
+    spec = AdapterSpec("a", "m:f", "s", options=(Option("routes", "table"),))
+    given = {"routes": {"x": {"key": {"secret": "env:KEY"}, "names": ["a", {"secret": "env:KEY"}], "secret": 1}}}
+    (route,) = convert_options(spec, given, environ={"KEY": "hidden-4711"})["routes"].values()
+    assert (route["key"].reveal(), route["names"][1].reveal(), route["secret"]) == ("hidden-4711", "hidden-4711", 1)
+    assert "hidden" not in repr(route)
+    assert convert_options(spec, {})["routes"] is None
+    with pytest.raises(ValidationError, match="expected a table"):
+        convert_options(spec, {"routes": 1})
+    with pytest.raises(AuthError, match="KEY"):
+        convert_options(spec, given, environ={})

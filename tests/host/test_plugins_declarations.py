@@ -90,6 +90,8 @@ def test_a_faulty_declaration_is_refused(changes: dict[str, Any], reason: str) -
         ({"type": "choice", "choices": ("a",), "default": "b"}, "default 'b' is not one of the choices"),
         ({"secret": True, "default": "s3cret"}, "a secret is a string without a default"),
         ({"secret": True, "type": "integer"}, "a secret is a string"),
+        ({"type": "table", "default": {}}, "a table has no default"),
+        ({"type": "table", "repeated": True}, "a table has no default, and is not repeated"),
         ({"required": True, "default": "x"}, "it is required, so a default would never be used"),
         ({"minimum": 1}, "minimum and maximum belong to integer and size"),
         ({"type": "integer", "minimum": 1.5}, "must be whole numbers"),

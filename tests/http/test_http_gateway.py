@@ -187,3 +187,42 @@ def test_a_route_of_the_config(home: Home, agent: AgentProcess, token: str) -> N
             assert client.get(answer.headers["location"], headers={"Prefer": "wait=20"}).status_code == 200
         assert gateway.stop() == 0
         assert HOOK_SECRET not in gateway.errors + json.dumps(gateway.documents)
+
+
+def test_a_full_gateway_says_when_to_come_again(home: Home, token: str) -> None:
+    home.configure(CONFIG.replace('drain = "500ms"', 'drain = "500ms"\ncapacity = 1'))
+    with GatewayProcess(home) as gateway:
+        gateway.ready()
+        with Client(gateway, token) as client:
+            slow = client.post(MESSAGES, json={**HI, "message": "sleep 2"}, headers={"Prefer": "wait=0"})
+            assert slow.status_code == 202
+            files = {"frame": (None, json.dumps(HI)), "file": ("a.txt", b"abc", "text/plain")}
+            full = client.post(MESSAGES, files=files)
+            assert (full.status_code, full.headers["retry-after"], full.json()["id"]) == (503, "1", "h")
+            assert client.get(slow.headers["location"], headers={"Prefer": "wait=20"}).status_code == 200
+            assert client.post(MESSAGES, json=HI).status_code == 200
+            folder = home.settings().paths.data / "adapters" / "web" / "uploads"
+            assert list(folder.iterdir()) == []
+
+
+def test_tokens_change_while_it_runs(home: Home, token: str) -> None:
+    import subprocess
+    import sys
+
+    def missive(*words: str) -> str:
+        command = [sys.executable, "-m", "missive_host", "--config", str(home.config), *words]
+        done = subprocess.run(command, env=home.environ, capture_output=True, text=True, timeout=60, check=True)
+        return done.stdout.strip()
+
+    with GatewayProcess(home) as gateway:
+        gateway.ready()
+        with Client(gateway, None) as client:
+
+            def status(secret: str) -> int:
+                return client.post(MESSAGES, json=HI, headers={"Authorization": f"Bearer {secret}"}).status_code
+
+            assert status(token) == 200
+            other = missive("token", "create", "ci", "--replace")
+            assert (status(token), status(other)) == (401, 200)
+            missive("token", "revoke", "ci")
+            assert status(other) == 401

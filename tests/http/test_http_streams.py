@@ -151,7 +151,7 @@ async def test_a_reader_that_stops_reading_holds_up_nobody(home: Home, agent: Ag
 
 async def test_several_hundred_that_wait(home: Home, agent: AgentProcess) -> None:
     """Idle streams of one receipt; then all of them get the end."""
-    many = 200
+    many = 300
     async with serving(home, agent) as door:
         frame = {"command": "stream", "agent": "echo", "message": "sleep 60"}
         answer = await door.post(frame, Prefer="wait=0")

@@ -196,10 +196,10 @@ def _refuse_unknown(values: dict[str, Any], known: tuple[str, ...], prefix: str 
 
 
 def _readable_id(frame: Any) -> str | None:
-    if not isinstance(frame, dict):
+    if not isinstance(frame, dict) or "id" not in frame:
         return None
     try:
-        frame_id: str = convert(frame.get("id"), FrameId, "id")
+        frame_id: str = convert(frame["id"], FrameId, "id")
         frame_id.encode()
     except (ValidationError, UnicodeEncodeError):  # the latter: an unpaired surrogate, which cannot be echoed
         return None

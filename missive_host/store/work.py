@@ -40,9 +40,14 @@ _CLAIM = """
     UPDATE work SET state = 'running', owner = ?, attempts = attempts + 1, begun = begun + 1, updated_at = ?
     WHERE ordinal = ?
 """
-_DUE = "(run_at <= ? OR run_at <= updated_at OR (kind = 'delivery' AND updated_at > ?))"
-"""Its time has come; or it was never told to wait, whatever the clock says since it was set back. A delivery only waits
-before it is tried again, which is not worth an hour: if it was written down in the future, it is due."""
+_DUE = "state = 'ready' AND run_at <= ?"
+_DUE_ONCE = "state = 'ready' AND updated_at > ? AND run_at > ? AND (kind = 'delivery' OR run_at <= updated_at)"
+"""The clock has been set back since it was written down. It was never told to wait; or it is a delivery, which only
+waits before it is tried again, and not for an hour."""
+_IS_DUE = f"""
+    SELECT EXISTS(SELECT 1 FROM work INDEXED BY work_ready WHERE {_DUE})
+        OR EXISTS(SELECT 1 FROM work INDEXED BY work_ready_since WHERE {_DUE_ONCE})
+"""  # noqa: S608
 _FINISH = """
     UPDATE work SET state = ?, error_json = ?, finished_at = ?, updated_at = ?, owner = NULL
     WHERE work_id = ? AND owner = ? AND begun = ? AND state = 'running'
@@ -143,15 +148,16 @@ class Work:
         take: Callable[[WorkRow], bool] = lambda _: True,
     ) -> tuple[WorkRow, ...]:
         """Take up to `limit` of the work that is due, oldest first; of what it is shown, `take` may leave some."""
-        where = Where().add("state = 'ready'").add(_DUE, at, at).given("kind = ?", kind)
-        if without_agents:
-            marks = ", ".join("?" * len(without_agents))
-            where.add(f"(agent_alias IS NULL OR agent_alias NOT IN ({marks}))", *without_agents)
-        if without_adapters:
-            where.add(f"adapter NOT IN ({', '.join('?' * len(without_adapters))})", *without_adapters)
-        rows = self._execute(
-            where.sql(_SELECT, "ORDER BY run_at, ordinal LIMIT ?"), (*where.values, 2 * limit)
-        ).fetchall()
+        rows: list[tuple[Any, ...]] = []
+        for index, due, times in (("work_ready", _DUE, (at,)), ("work_ready_since", _DUE_ONCE, (at, at))):
+            where = Where().add(due, *times).given("kind = ?", kind)
+            if without_agents:
+                marks = ", ".join("?" * len(without_agents))
+                where.add(f"(agent_alias IS NULL OR agent_alias NOT IN ({marks}))", *without_agents)
+            if without_adapters:
+                where.add(f"adapter NOT IN ({', '.join('?' * len(without_adapters))})", *without_adapters)
+            query = where.sql(f"{_SELECT} INDEXED BY {index}", "ORDER BY run_at, ordinal LIMIT ?")
+            rows += self._execute(query, (*where.values, 2 * limit - len(rows)))
         taken: list[WorkRow] = []
         for row in map(_work, rows):
             if len(taken) == limit:
@@ -163,8 +169,7 @@ class Work:
 
     def is_due(self, *, at: str) -> bool:
         """Tell whether there is work to be claimed."""
-        query = f"SELECT 1 FROM work WHERE state = 'ready' AND {_DUE} ORDER BY run_at, ordinal LIMIT 1"  # noqa: S608
-        return self._execute(query, (at, at)).fetchone() is not None
+        return bool(self._execute(_IS_DUE, (at, at, at)).fetchone()[0])
 
     def clear_outputs(self, work_id: str) -> None:
         """Forget the results of an earlier attempt, which is made again from the beginning."""

@@ -4,6 +4,7 @@
 
     python tests/crash/harness.py --deliveries 2000 --kills 50 --seed 7
     python tests/crash/harness.py --agent-kills 10 --disk-full 5 --clock-jumps 20
+    python tests/crash/harness.py --deliveries 10000 --kills 0 --doors files --at-once
 
 What is drawn by lot (what each delivery is, when it is given, when is killed) depends on the seed alone; what the
 gateway is doing at that instant does not. MISSIVE_CRASH_SEED is the seed if none is given.
@@ -61,6 +62,7 @@ settings = {{ inbox = "{folder}/in", outbox = "{folder}/out", any_order = true, 
 [adapters.web]
 kind = "http"
 """
+DOORS = ("files", "stdio", "http")
 SESSIONS = 4
 BESIDE = "JUMPING_CLOCK"
 
@@ -75,6 +77,8 @@ class Plan:
     agent_kills: int = 0
     disk_full: int = 0
     clock_jumps: int = 0
+    doors: tuple[str, ...] = DOORS
+    at_once: bool = False
     seconds: float = 300.0
     """How long what is left over may take at the end."""
 
@@ -236,10 +240,10 @@ class Run:
         given: list[list[Delivery]] = [[] for _ in range(lives)]
         for number in range(plan.deliveries):
             name = f"d-{number:05}"
-            door = rng.choice(("files", "stdio", "http"))
+            door = rng.choice(plan.doors)
             text = f"now {name}" if rng.random() < 0.6 else f"later {rng.uniform(0.02, 0.8):.2f} {name}"
             session = f"s{rng.randrange(SESSIONS)}" if rng.random() < 0.15 else None
-            pause = rng.uniform(0, 3.0 * lives / plan.deliveries)
+            pause = 0.0 if plan.at_once else rng.uniform(0, 3.0 * lives / plan.deliveries)
             given[number * lives // plan.deliveries].append(Delivery(name, door, text, session, pause))
         return given
 
@@ -376,6 +380,8 @@ def main() -> int:
     parser.add_argument("--agent-kills", type=int, default=0, help="how often the agent is killed, too")
     parser.add_argument("--disk-full", type=int, default=0, help="how often the disk is full for a while")
     parser.add_argument("--clock-jumps", type=int, default=0, help="how often the clock jumps, by up to 400 days")
+    parser.add_argument("--doors", nargs="+", choices=DOORS, default=DOORS, help="only these")
+    parser.add_argument("--at-once", action="store_true", help="give all that a gateway gets in its life at once")
     parser.add_argument("--folder", type=Path, help="an empty folder to work in, which stays; else a temporary one")
     args = parser.parse_args()
     plan = Plan(
@@ -385,6 +391,8 @@ def main() -> int:
         agent_kills=args.agent_kills,
         disk_full=args.disk_full,
         clock_jumps=args.clock_jumps,
+        doors=tuple(args.doors),
+        at_once=args.at_once,
     )
     with contextlib.ExitStack() as stack:
         folder = args.folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="missive-crash-")))

@@ -408,7 +408,7 @@ def test_what_has_ended_slows_nothing_down(tmp_path: Path) -> None:
     """Counted in instructions of SQLite, beside few rows that have ended and beside many."""
     looks = {
         "claim": lambda t: t.work.claim("b", at=T1, limit=1),
-        "next_due": lambda t: t.work.next_due(),
+        "is_due": lambda t: t.work.is_due(at=T0),
         "to_cancel": lambda t: t.work.to_cancel("a"),
         "reclaim": lambda t: t.work.reclaim(at=T0),
         "oldest_open": lambda t: t.work.oldest_open(),
@@ -435,6 +435,25 @@ def test_what_has_ended_slows_nothing_down(tmp_path: Path) -> None:
 
     few, many = instructions(10), instructions(1000)
     assert {name: (few[name], many[name]) for name in looks if many[name] > 2 * few[name] + 100} == {}
+
+
+def test_what_is_scheduled_slows_nothing_down(tmp_path: Path) -> None:
+    def instructions(scheduled: int) -> list[int]:
+        def fill(t: Tables) -> None:
+            for number in range(scheduled):
+                t.work.put(work(f"scheduled-{number}", kind="job", run_at=LATER))
+            t.work.put(work("open"))
+
+        with Store.open(tmp_path / f"{scheduled}.sqlite3") as store:
+            store.write(fill)
+            return [
+                store.write(lambda t: steps_of(t, lambda t: t.work.is_due(at=T1))),
+                store.write(lambda t: steps_of(t, lambda t: t.work.claim("b", at=T1, limit=5))),
+                store.write(lambda t: steps_of(t, lambda t: t.work.is_due(at=T1))),
+            ]
+
+    few, many = instructions(3), instructions(1000)
+    assert [many[i] < 2 * few[i] + 100 for i in range(3)] == [True] * 3, (few, many)
 
 
 def steps_of(tables: Tables, look: Callable[[Tables], object]) -> int:

@@ -32,6 +32,7 @@ CREATE TABLE work (
     delivered_at    TEXT
 ) STRICT;
 CREATE INDEX work_ready ON work (run_at, ordinal) WHERE state = 'ready';
+CREATE INDEX work_ready_since ON work (updated_at) WHERE state = 'ready';
 CREATE INDEX work_in_lane ON work (lane, ordinal) WHERE state IN ('queued', 'ready', 'running');
 CREATE INDEX work_open ON work (adapter, state) WHERE state IN ('queued', 'ready', 'running');
 CREATE UNIQUE INDEX work_by_key ON work (adapter, idempotency_key) WHERE idempotency_key IS NOT NULL;

@@ -298,6 +298,8 @@ class _Following:
             return False
         try:
             task = await self._client.get_task(task_id)
+        except TransportError:
+            raise  # that is what is wrong now, and may be better later
         except MissiveError:
             return False
         if state(task.get("status")) in SETTLED:

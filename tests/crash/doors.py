@@ -28,6 +28,7 @@ HTTP_CLIENTS = 24
 class Delivery(NamedTuple):
     name: str
     door: str
+    command: str
     text: str
     session: str | None
     pause: float
@@ -37,7 +38,7 @@ class Delivery(NamedTuple):
         source = {"source_id": self.session or self.name}
         if self.session is not None:
             source["resume_name"] = self.session
-        return {"id": self.name, "command": "send", "agent": "worker", "message": self.text, "source": source}
+        return {"id": self.name, "command": self.command, "agent": "worker", "message": self.text, "source": source}
 
 
 class Answer(NamedTuple):
@@ -45,9 +46,11 @@ class Answer(NamedTuple):
 
     ok: bool
     content: str
-    """What the agent said; of an error its sentence."""
+    """What the agent said; of a stream the state in which it ended; of an error its sentence."""
     whole: str
     """All of it, to be compared."""
+    message_id: str = ""
+    """Of the message that the agent answered."""
 
 
 class Door:
@@ -136,8 +139,7 @@ class Files(Door):
             document = json.loads(file.read_text())
             name = document["input_file"].removesuffix(".json")
             if document["ok"]:
-                (frame,) = document["outputs"]
-                answer = Answer(ok=True, content=text_of(frame["data"]), whole=json.dumps(frame, sort_keys=True))
+                answer = success([frame["data"] for frame in document["outputs"]])
             else:
                 answer = failure(document["error"])
             self.answered(name, answer)
@@ -194,12 +196,8 @@ class Stdio(Door):
                 continue
             name = document["id"]
             if document["ok"]:
-                self.answered(
-                    name,
-                    Answer(
-                        ok=True, content=text_of(document["data"]), whole=json.dumps(document["data"], sort_keys=True)
-                    ),
-                )
+                if document["data"]["kind"] != "stream_event":  # a stream that is told again begins anew
+                    self.answered(name, success([document["data"]], events=False))
             elif document["error"]["exit_code"] == STORE_EXIT_CODE:
                 self.refused += 1
                 self.todo.put(self.given[name]._replace(pause=0.05))
@@ -293,14 +291,27 @@ class Http(Door):
 def answer_of(document: dict[str, Any]) -> Answer:
     if not document["ok"]:
         return failure(document["error"])
-    (output,) = document["outputs"]
-    return Answer(ok=True, content=text_of(output), whole=json.dumps(output, sort_keys=True))
+    return success(document["outputs"])
 
 
 def failure(error: dict[str, Any]) -> Answer:
     return Answer(ok=False, content=error["message"], whole=json.dumps(error, sort_keys=True))
 
 
-def text_of(output: dict[str, Any]) -> str:
-    """Return what the agent said in a result of `send`."""
-    return str(output["data"]["response"]["text"])
+def success(outputs: list[dict[str, Any]], *, events: bool = True) -> Answer:
+    """Return an answer; with `events` those of a stream must be there, each once and in order."""
+    *earlier, last = outputs
+    data = last["data"]
+    if last["kind"] == "send_result":
+        assert earlier == []
+        content = data["response"]["text"]
+    else:
+        content = data.get("final_state", "message")
+        if events:
+            assert [output["sequence"] for output in earlier] == list(range(data["event_count"])), outputs
+    return Answer(
+        ok=True,
+        content=content,
+        whole=json.dumps(outputs, sort_keys=True),
+        message_id=data["request"]["message_id"],
+    )

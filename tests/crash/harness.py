@@ -242,9 +242,10 @@ class Run:
             name = f"d-{number:05}"
             door = rng.choice(plan.doors)
             text = f"now {name}" if rng.random() < 0.6 else f"later {rng.uniform(0.02, 0.8):.2f} {name}"
+            command = "stream" if rng.random() < 0.2 else "send"
             session = f"s{rng.randrange(SESSIONS)}" if rng.random() < 0.15 else None
             pause = 0.0 if plan.at_once else rng.uniform(0, 3.0 * lives / plan.deliveries)
-            given[number * lives // plan.deliveries].append(Delivery(name, door, text, session, pause))
+            given[number * lives // plan.deliveries].append(Delivery(name, door, command, text, session, pause))
         return given
 
     def start(self) -> GatewayProcess:

@@ -251,6 +251,37 @@ def test_many_files_at_once_are_all_done(configured: Callable[..., Home]) -> Non
     assert {row.attempts for row in rows(home)} == {1}
 
 
+def test_a_task_whose_agent_goes_away_is_followed_when_it_is_back(
+    configured: Callable[..., Home], misbehaving: Start
+) -> None:
+    """The agent says that it cannot be subscribed to, and is gone before it is asked for the task."""
+    home = configured()
+    asked: Counter[str] = Counter()
+
+    def handle(exchange: Exchange) -> None:
+        request = exchange.request.json()
+        asked[request["method"]] += 1
+        state = "TASK_STATE_WORKING" if request["method"] == "SendMessage" else "TASK_STATE_COMPLETED"
+        task = {"id": "t", "contextId": "c", "status": {"state": state}}
+        if request["method"] == "SendMessage":
+            exchange.result({"task": task})
+        elif request["method"] == "SubscribeToTask":
+            error = {"jsonrpc": "2.0", "id": request["id"], "error": {"code": -32004, "message": "it has ended"}}
+            exchange.reply(200, error)
+        elif asked["GetTask"] <= 3:
+            exchange.close()
+        else:
+            exchange.result(task)
+
+    home.config.write_text(home.config.read_text() + f'\n[agents.gone]\nbase_url = "{misbehaving(handle).url}"\n')
+    with GatewayProcess(home, stdin=True) as gateway:
+        gateway.ready()
+        gateway.put(frame("pipe", "gone"))
+        answer = gateway.until(lambda _: ended(gateway).get("pipe"))
+        assert answer["ok"], answer
+    assert asked["SendMessage"] == 1
+
+
 # --- poison
 
 

@@ -27,6 +27,7 @@ def run_gateway(app: App, *, bind_address: str | None, port: int | None, paths: 
 
     core = app.core()
     configure(app.flags, core.redactor.text)
+    _allow_many_connections()
 
     def open_plugins(settings: Settings) -> Plugins:
         from missive_host.plugins import Gates, catalog, load as load_plugins
@@ -46,6 +47,18 @@ def run_gateway(app: App, *, bind_address: str | None, port: int | None, paths: 
         return await gateway.run()
 
     return anyio.run(serve)
+
+
+def _allow_many_connections() -> None:
+    """Raise the limit of open files as far as this user may: each connection is one."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = min(hard, 65536) if hard != resource.RLIM_INFINITY else 65536
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _bind(configured: str, address: str | None, port: int | None) -> str | None:

@@ -64,7 +64,15 @@ def test_every_field_is_explained() -> None:
 
 def test_the_frame_and_its_source() -> None:
     rows = table("Field", section="Request frames")
-    assert [row[0].strip("`") for row in rows] == ["schema_version", "id", "command", "source", "metadata", "x_…"]
+    assert [row[0].strip("`") for row in rows] == [
+        "schema_version",
+        "id",
+        "command",
+        "source",
+        "metadata",
+        "idempotency_key",
+        "x_…",
+    ]
     body = TEXT.split("\n`source`:\n", 1)[1].split("###", 1)[0]
     assert set(re.findall(r"^\| `([a-z_]+)` \|", body, re.MULTILINE)) == set(Source.__struct_fields__)
 

@@ -9,18 +9,14 @@ import pytest
 import stdio_kit as kit
 from stdio_kit import request, run, run_raw, status, stream_event, stream_result
 
-from missive_host.commands import Send, TaskList
+from missive_host.commands import DOOR_COMMANDS, Send, TaskList, tag_of
 from missive_host.errors import DeadlineError, TransportError, ValidationError
 
 if TYPE_CHECKING:
     from missive_host.protocols import Delivery
 
 NOT_JSON_HELP = "a frame is one JSON object; see `missive contract show missive.stdio.v1`"
-COMMANDS_HELP = (
-    "one of: agent_inspect, agent_list, agent_show, allreduce, barrier, bcast, context_list, context_show, gather, "
-    "group_list, group_show, reduce, route_explain, scatter, send, stream, "
-    "task_cancel, task_get, task_list, task_subscribe, task_wait"
-)
+COMMANDS_HELP = "one of: " + ", ".join(sorted(tag_of(cls) for cls in DOOR_COMMANDS))
 X_HELP = "names that begin with x_ are let through and ignored"
 BIG_HELP = "send it as a string; numbers beyond 2^53-1 are changed by most JSON readers (RFC 7493) and by A2A"
 

@@ -69,6 +69,7 @@ class Answers:
         self._delivered: list[str] = []
         self._to_mark = anyio.Event()
         self._pumps: dict[str, int] = {}
+        self._all_served = anyio.Event()
 
     async def run(self, group: TaskGroup) -> None:
         """Write down what has been delivered, until cancelled; viewers are served in `group`."""
@@ -95,6 +96,12 @@ class Answers:
             log.warning("could not write down that %d answers were delivered: %s", len(ids), error.message)
             return False
         return True
+
+    async def all_served(self) -> None:
+        """Wait until nobody is being served."""
+        while self._pumps:
+            self._all_served = anyio.Event()
+            await self._all_served.wait()
 
     # --- the work's side
 
@@ -175,6 +182,7 @@ class Answers:
                 self._pumps[work_id] = left
             else:
                 del self._pumps[work_id]
+                self._all_served.set()
 
     async def _pump(self, work_id: str, viewer: Viewer, position: int, live: Live | None) -> None:
         """Send the results from a position on, as they come, then settle. Raises what the viewer raises."""

@@ -138,7 +138,10 @@ class Dispatcher:
             await anyio.sleep_forever()
 
     async def drain(self, seconds: float) -> int:
-        """Claim nothing more, wait for what runs, then give back what is left; return how much that was."""
+        """Claim nothing more, wait for what runs and for its answers, then give back what is left.
+
+        Return how much that was.
+        """
         self._stopping = True
         self._wake.set()
         with self._patience:
@@ -146,6 +149,7 @@ class Dispatcher:
             while self.runs:
                 self._idle = anyio.Event()
                 await self._idle.wait()
+            await self.answers.all_served()
         left = len(self.runs)
         self._giving_up = True
         with anyio.CancelScope(shield=True):

@@ -322,12 +322,17 @@ class Run:
 
     def _finish(self, gateway: GatewayProcess) -> None:
         deadline = time.monotonic() + self.plan.seconds
-        while self.missing():
+        while self.missing() or self._undelivered():
             assert gateway.process.poll() is None
             assert time.monotonic() < deadline, self._stuck(gateway)
             time.sleep(0.1)
         checks.same_again(self.http)
         assert gateway.stop(60) == 0
+
+    def _undelivered(self) -> int:
+        """Return how many have been answered, as far as we see, without the gateway knowing (the disk was full)."""
+        with self.home.store() as store:
+            return sum(row.delivered_at is None for row in store.read(lambda tables: tables.work.list()))
 
     def _stuck(self, gateway: GatewayProcess) -> Any:
         left = {door.name: sorted(door.missing())[:10] for door in self.doors}

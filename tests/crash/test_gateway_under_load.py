@@ -181,6 +181,21 @@ def test_a_second_signal_cuts_off(configured: Callable[..., Home], slow: Holding
     assert len(set(slow.got)) == 1
 
 
+def test_answers_are_delivered_before_it_stops(configured: Callable[..., Home]) -> None:
+    home = configured()
+    big = "x" * 4000
+    with GatewayProcess(home, stdin=True, deaf=True) as gateway:
+        gateway.ready()
+        gateway.put(*(frame(f"pipe-{number}", "echo", f"echo {big}") for number in range(100)))
+        until(lambda: Counter(row.state for row in rows(home))["done"] == 100)
+        gateway.process.send_signal(signal.SIGTERM)
+        time.sleep(1)  # without anybody to wait for, it would have stopped by now
+        gateway.listen()
+        assert gateway.wait() == 0
+        assert len(ended(gateway)) == 100
+    assert all(row.delivered_at for row in rows(home))
+
+
 # --- those who are slow
 
 

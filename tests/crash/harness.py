@@ -157,6 +157,19 @@ def free_port() -> int:
             return port
 
 
+@contextlib.contextmanager
+def no_room(gateway: GatewayProcess) -> Iterator[None]:
+    """Let a gateway write no file. (Linux: elsewhere a process cannot limit another one.)"""
+    pid = gateway.process.pid
+    _, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (hard, hard))
+
+
 class Disk:
     """A disk that is full for a while: a small tmpfs where one can be mounted, else a limit on the size of files.
 
@@ -175,14 +188,8 @@ class Disk:
     @contextlib.contextmanager
     def full(self, gateway: GatewayProcess) -> Iterator[None]:
         if not self.is_real:
-            pid = gateway.process.pid
-            _, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
-            resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, hard))
-            try:
+            with no_room(gateway):
                 yield
-            finally:
-                with contextlib.suppress(ProcessLookupError):  # it was killed meanwhile
-                    resource.prlimit(pid, resource.RLIMIT_FSIZE, (hard, hard))
             return
         ballast = self.folder / "ballast"
         try:
@@ -264,7 +271,7 @@ class Run:
         for life, given in enumerate(lives):
             last = life == len(lives) - 1
             share = beside[life * len(beside) // len(lives) : (life + 1) * len(beside) // len(lives)]
-            at_start = not last and self.rng.random() < 0.2
+            at_start = not last and not share and self.rng.random() < 0.2
             delay = self.rng.uniform(0.05, 0.9) if at_start else self.rng.uniform(0.02, 1.2)
             gateway = self.start()
             with gateway, self.explained(gateway):

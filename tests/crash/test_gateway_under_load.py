@@ -15,6 +15,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from crash.harness import no_room
 from support.gateways import GatewayProcess
 
 if TYPE_CHECKING:
@@ -194,6 +195,44 @@ def test_answers_are_delivered_before_it_stops(configured: Callable[..., Home]) 
         assert gateway.wait() == 0
         assert len(ended(gateway)) == 100
     assert all(row.delivered_at for row in rows(home))
+
+
+def test_a_full_disk_is_told_and_nothing_is_lost(configured: Callable[..., Home], slow: Holding) -> None:
+    home = configured(drain="1s")
+    with GatewayProcess(home, stdin=True) as gateway:
+        gateway.ready()
+        gateway.put(frame("slow", "slow"))
+        until(lambda: [row.task_id is not None for row in rows(home)] == [True])
+        with no_room(gateway):
+            status, problem = post(gateway, frame("post", "echo", "echo hi"))
+            assert (status, problem["error"]["category"]) == (503, "storage")
+            gateway.put(frame("pipe", "echo", "echo hi"))
+            assert gateway.until(lambda _: ended(gateway).get("pipe"))["error"]["category"] == "storage"
+            drop(home.folder, "file", frame("file", "echo", "echo hi"))
+            assert gateway.get("/readyz")[0] == 503
+            assert gateway.get("/healthz")[0] == 200
+            slow.release()
+            assert gateway.stop() == 0
+    with GatewayProcess(home, stdin=True) as gateway:
+        assert text(gateway.until(lambda _: ended(gateway).get("slow"))) == "done"
+        until((home.folder / "out" / "file.result.json").exists)
+        assert gateway.ready().stop() == 0
+    assert len(slow.got) == 1
+    assert sorted(row.request["id"] for row in rows(home)) == ["file", "slow"]
+
+
+def test_a_store_that_takes_something_again_is_found_out(configured: Callable[..., Home], slow: Holding) -> None:
+    home = configured()
+    with GatewayProcess(home, stdin=True) as gateway:
+        gateway.ready()
+        gateway.put(frame("slow", "slow"))
+        until(lambda: slow.got)
+        with no_room(gateway):
+            slow.release()
+            until(lambda: gateway.get("/readyz")[0] == 503)
+        assert text(gateway.until(lambda _: ended(gateway).get("slow"))) == "done"
+        assert gateway.ready().stop() == 0
+    assert len(set(slow.got)) == 1
 
 
 # --- those who are slow

@@ -402,16 +402,21 @@ class Work:
     # --- dead letters, and what is too old
 
     def retry(self, work_id: str, *, at: str) -> bool:
-        """Run work that ended ``dead`` (or a job that failed) again, with its attempts counted anew."""
+        """Run work that ended ``dead`` (or a job that failed) again, with its attempts counted anew.
+
+        Its `reply_to` then says ``retried``: the first answer has been delivered, and this is another one.
+        """
         work = self.get(work_id)
         if work is None or work.state not in ("dead", "failed", "cancelled"):
             return False
         state = "queued" if work.lane is not None and self._lane_is_busy(work.lane) else "ready"
+        begun = work.begun if work.state == "dead" else 0  # an agent may have it already
+        reply_to = None if work.reply_to is None else to_json({**work.reply_to, "retried": True})
         self._execute("DELETE FROM work_outputs WHERE work_id = ?", (work_id,))
         self._execute(
-            "UPDATE work SET state = ?, attempts = 0, begun = ?, cancel = 0, run_at = ?, error_json = NULL,"
-            " finished_at = NULL, delivered_at = NULL, outputs = 0, updated_at = ? WHERE ordinal = ?",
-            (state, work.begun if work.state == "dead" else 0, at, at, work.ordinal),
+            "UPDATE work SET state = ?, attempts = 0, begun = ?, cancel = 0, run_at = ?, reply_to_json = ?, outputs = 0,"
+            " error_json = NULL, finished_at = NULL, delivered_at = NULL, updated_at = ? WHERE ordinal = ?",
+            (state, begun, at, reply_to, at, work.ordinal),
         )
         return True
 

@@ -381,6 +381,24 @@ def test_what_ends_the_gateway_again_and_again_is_a_dead_letter(
     assert len(set(killed)) == 1, "the same messageId"
 
 
+def test_a_dead_letter_that_was_a_file_gets_a_second_answer(configured: Callable[..., Home], slow: Holding) -> None:
+    home = configured()
+    drop(home.folder, "bad", frame("bad", "slow"))
+    for times in (1, 2):
+        with GatewayProcess(home, stdin=True) as gateway:
+            until(lambda times=times: [row.begun == times and row.state == "running" for row in rows(home)] == [True])  # type: ignore[misc]
+            gateway.kill()
+    with GatewayProcess(home, stdin=True) as gateway:
+        until((home.folder / "out" / "bad.error.json").exists)
+        (dead,) = missive(home, "intake", "list")["data"]["deliveries"]
+        slow.release()
+        missive(home, "intake", "retry", "--receipt", dead["receipt_id"])
+        until((home.folder / "out" / "bad.result.json").exists)
+        document = json.loads((home.folder / "out" / "bad.result.json").read_text())
+        assert text(document["outputs"][0]) == "done"
+        until(lambda: rows(home)[0].delivered_at)
+
+
 def missive(home: Home, *arguments: str) -> Any:
     environ = {**os.environ, **home.environ, "MISSIVE_CONFIG": str(home.config)}
     command = [sys.executable, "-P", "-m", "missive_host", *arguments, "--json"]

@@ -99,14 +99,22 @@ class FileDropAdapter:
         return 0
 
     def restore(self, envelope: Envelope, reply_to: Mapping[str, Any]) -> Delivery:
-        """Return a delivery that takes the answer to a request that was taken in by this home before."""
+        """Return a delivery that takes the answer to a request that was taken in by this home before.
+
+        Of one that is tried again after its answer was written, the second answer gets a file of its own.
+        """
         folder, _, file = str(reply_to.get("claim", "")).rpartition("/")
         claim = Claim.parse(folder, file)
         if claim is None or "/" in folder or folder.startswith("."):
             raise ValidationError("what was kept of a file that was taken in is damaged")
         self._hands.add(claim.uid)
         return FileDropDelivery(
-            envelope, claim, self._answers, on_settled=self._restored, on_failed=self._cannot_answer, again=True
+            envelope,
+            claim,
+            self._answers,
+            on_settled=self._restored,
+            on_failed=self._cannot_answer,
+            again=not reply_to.get("retried"),
         )
 
     def summary(self) -> Summary:

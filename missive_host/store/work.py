@@ -414,8 +414,9 @@ class Work:
         reply_to = None if work.reply_to is None else to_json({**work.reply_to, "retried": True})
         self._execute("DELETE FROM work_outputs WHERE work_id = ?", (work_id,))
         self._execute(
-            "UPDATE work SET state = ?, attempts = 0, begun = ?, cancel = 0, run_at = ?, reply_to_json = ?, outputs = 0,"
-            " error_json = NULL, finished_at = NULL, delivered_at = NULL, updated_at = ? WHERE ordinal = ?",
+            "UPDATE work SET state = ?, attempts = 0, begun = ?, cancel = 0, run_at = ?, outputs = 0,"
+            " reply_to_json = ?, error_json = NULL, finished_at = NULL, delivered_at = NULL, updated_at = ?"
+            " WHERE ordinal = ?",
             (state, begun, at, reply_to, at, work.ordinal),
         )
         return True

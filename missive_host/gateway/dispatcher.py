@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -115,6 +115,8 @@ class Dispatcher:
         self._observer = observer
         self._wake = anyio.Event()
         self._patience = anyio.CancelScope()
+        self._behind = False
+        """Work that is due had to be left, since as much runs as may."""
         self._stopping = False
         self._giving_up = False
         """The time to drain is over: what cannot be written down is left to the next process."""
@@ -214,32 +216,38 @@ class Dispatcher:
 
     async def _claim(self, group: Any) -> bool:
         """Claim what may run; return True if there may be more."""
+        due, to_cancel = self._look()
+        for work_id in to_cancel:
+            self.cut_off(work_id, TaskCancelledError("it was cancelled", help="somebody has asked for that"))
         config = self.core.settings.config.gateway
         running = Counter(run.work.kind for run in self.runs.values())
-        claimed = 0
-        for kind, limit in (("delivery", config.concurrency), ("job", config.job_concurrency)):
-            free = limit - running[kind]
-            if free > 0 and self._due():
-                work = await self._take(kind, free)
-                claimed += len(work)
-                for row in work:
-                    run = self.runs[row.work_id] = Run(row)
-                    group.start_soon(self._run, run)
-        self._cancel_what_is_to_be()
-        return claimed > 0
-
-    def _due(self) -> bool:
-        try:
-            return self.core.store.read(lambda tables: tables.work.is_due(at=now()))
-        except StorageError:
+        limits = {"delivery": config.concurrency, "job": config.job_concurrency}
+        free = {kind: limit - running[kind] for kind, limit in limits.items() if limit > running[kind]}
+        self._behind = due
+        if not due or not free:
             return False
+        taken, self._behind = await self._take(free)
+        for row in taken:
+            run = self.runs[row.work_id] = Run(row)
+            group.start_soon(self._run, run)
+        return bool(taken) and self._behind
 
-    async def _take(self, kind: str, free: int) -> tuple[WorkRow, ...]:
+    def _look(self) -> tuple[bool, tuple[str, ...]]:
+        """Return whether there is work that is due, and which of ours is to be cancelled."""
+        try:
+            return self.core.store.read(
+                lambda tables: (tables.work.is_due(at=now()), tables.work.to_cancel(self.owner))
+            )
+        except StorageError:
+            return False, ()
+
+    async def _take(self, free: Mapping[str, int]) -> tuple[list[WorkRow], bool]:
+        """Claim up to so much of each kind; return it, and whether some that is due had to be left."""
         per_agent: Counter[str | None] = Counter(run.work.agent_alias for run in self.runs.values())
         per_adapter = Counter(run.work.adapter for run in self.runs.values())
         agent_limit = self.core.settings.config.gateway.agent_concurrency
 
-        def write(tables: Tables) -> tuple[WorkRow, ...]:
+        def write(tables: Tables) -> tuple[list[WorkRow], bool]:
             agents, adapters = per_agent.copy(), per_adapter.copy()
 
             def take(row: WorkRow) -> bool:
@@ -252,31 +260,29 @@ class Dispatcher:
                 adapters[row.adapter] += 1
                 return True
 
-            return tables.work.claim(
-                self.owner,
-                at=now(),
-                limit=free,
-                kind=kind,
-                without_agents=[agent for agent, n in agents.items() if agent is not None and n >= agent_limit],
-                without_adapters=[name for name, n in adapters.items() if n >= (self._adapter_limit(name) or n + 1)],
-                take=take,
-            )
+            at = now()
+            taken: list[WorkRow] = []
+            for kind, limit in free.items():
+                taken += tables.work.claim(
+                    self.owner,
+                    at=at,
+                    limit=limit,
+                    kind=kind,
+                    without_agents=[agent for agent, n in agents.items() if agent is not None and n >= agent_limit],
+                    without_adapters=[
+                        name for name, n in adapters.items() if n >= (self._adapter_limit(name) or n + 1)
+                    ],
+                    take=take,
+                )
+            return taken, tables.work.is_due(at=at)
 
         try:
-            taken = await self.core.store.commit(write)
+            taken, left = await self.core.store.commit(write)
         except StorageError as error:
             self.storage_error = error
-            return ()
+            return [], True
         self.storage_error = None
-        return taken
-
-    def _cancel_what_is_to_be(self) -> None:
-        try:
-            ids = self.core.store.read(lambda tables: tables.work.to_cancel(self.owner))
-        except StorageError:
-            return
-        for work_id in ids:
-            self.cut_off(work_id, TaskCancelledError("it was cancelled", help="somebody has asked for that"))
+        return taken, left
 
     # --- what busy input does to what runs
 
@@ -344,7 +350,8 @@ class Dispatcher:
                 self.on_ended(work)
             run.over.set()
             self._idle.set()
-            self.wake()
+            if self._behind or work.lane is not None or outcome is None:
+                self.wake()  # for what had to be left, what waits behind it, or itself
 
     async def _execute(self, run: Run) -> BaseException | None:
         """Run the command; return what went wrong."""

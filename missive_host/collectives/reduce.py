@@ -125,8 +125,9 @@ class Reducing:
             except MissiveError as error:
                 self.error = error
         if scope.cancelled_caught:
+            assert seconds is not None
             self.error = DeadlineError(
-                f"{self._who} had not reduced the answers of group '{self._crew.group}' after {seconds:.3g} s",
+                f"{self._who} had not reduced the answers of group '{self._crew.group}' after {round(seconds, 1):g} s",
                 help=f"the answers are there: `missive reduce {self._crew.group} --context {self._crew.context_id}`; "
                 "allow more time with --timeout",
             )

@@ -18,8 +18,10 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -172,9 +174,15 @@ def execute(
             f"status=$?; echo $status >'{kept}.status'",
         ]
     (outputs / "script").write_text("\n".join(script) + "\n", "utf-8")
-    subprocess.run(
-        ["/bin/sh", str(outputs / "script")], cwd=folder, env=dict(environment), check=False, timeout=seconds
+    shell = subprocess.Popen(
+        ["/bin/sh", str(outputs / "script")], cwd=folder, env=dict(environment), start_new_session=True
     )
+    try:
+        shell.wait(seconds)
+    finally:
+        with suppress(ProcessLookupError, PermissionError):  # what the page has left running, if it did not come to its end
+            os.killpg(shell.pid, signal.SIGKILL)
+        shell.wait()
     results = []
     for number, step in enumerate(todo):
         status = outputs / f"{number}.status"

@@ -5,14 +5,19 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
+from logging import getLogger
+from pathlib import Path
+from typing import Any
 
 import pytest
 from filedrop_kit import Drop, until
+from missive_filedrop.watching import Watch
 
 Logged = Callable[[], list[str]]
 
@@ -38,6 +43,14 @@ def test_it_sees_what_comes(drop: Drop, flags: tuple[str, ...]) -> None:
         data = door.ended()
     assert (data["mode"], data["succeeded"], data["failed"]) == ("watch", 4, 0)
     assert drop.clean()
+
+
+async def test_an_event_waits_for_no_other(tmp_path: Path) -> None:
+    """watchdog would hold back what comes after a file that was put away, for half a second."""
+    async with Watch(tmp_path, recursive=False, polling=False, interval=3600, log=getLogger("test")) as watch:
+        observer: Any = watch._observer
+        groupers = [getattr(emitter._inotify, "_move_event_grouper", None) for emitter in observer.emitters]
+    assert [grouper._queue.delay for grouper in groupers if grouper is not None] == [0.0] * (sys.platform == "linux")
 
 
 def test_new_session_folders_are_watched(drop: Drop) -> None:

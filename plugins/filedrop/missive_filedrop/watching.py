@@ -5,9 +5,12 @@ Events are what makes it quick. Network and container mounts lose them, so they 
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
+import sys
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -20,6 +23,9 @@ if TYPE_CHECKING:
     from logging import Logger
 
     from watchdog.events import FileSystemEvent
+
+_GROUPERS = (("inotify_move_event_grouper", "InotifyMoveEventGrouper"), ("inotify_buffer", "InotifyBuffer"))
+"""Modules and classes of watchdog 7, and of those before it."""
 
 
 class Watch:
@@ -63,6 +69,7 @@ class Watch:
             from watchdog.events import FileSystemEventHandler
             from watchdog.observers import Observer
 
+            _do_not_hold_back()
             handler = FileSystemEventHandler()
             handler.on_any_event = self._on_event  # type: ignore[method-assign]
             observer = Observer()
@@ -88,3 +95,16 @@ class Watch:
         if new_folder or (not event.is_directory and name and is_ready(name)):
             with suppress(BlockingIOError, OSError):
                 self._waker.send(b"!")
+
+
+def _do_not_hold_back() -> None:
+    """Let events come at once.
+
+    On Linux watchdog holds back a file that has left the folder, and all that comes behind it, for half a second, to
+    see whether it appears elsewhere. We put requests away all the time, and want to know of the next one.
+    """
+    if sys.platform == "linux":
+        for module, name in _GROUPERS:
+            with suppress(ImportError):
+                getattr(import_module(f"watchdog.observers.{module}"), name).delay = 0.0
+        logging.getLogger("watchdog.observers").setLevel(logging.CRITICAL)  # it complains of being stopped

@@ -1,4 +1,4 @@
-"""All benchmarks with modest defaults: some four minutes on two cores."""
+"""All benchmarks with modest defaults: some eight minutes on two cores."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 
 from collectives import measure_collectives
+from gateway import measure_files, measure_http, measure_receipts, measure_start as measure_gateway_start
 from measure import Report, arguments
 from memory import measure_memory
 from routing import measure_routing
@@ -24,6 +25,10 @@ def main() -> None:
         lambda: measure_store(5, 1000),
         lambda: measure_routing(1000, 50),
         lambda: measure_collectives(64, 15, 1.0, 3),
+        lambda: measure_http(5, 1024, [1, 16, 64]),
+        lambda: measure_files(500, 30),
+        lambda: measure_receipts(10_000),
+        lambda: measure_gateway_start(100_000, 5),
         lambda: measure_memory(options.frames, 2_500, 32),
     ]
     reports = []

@@ -1,7 +1,7 @@
 """The gateway: HTTP and file-drop with durable intake, many open receipts, and the start with a full store.
 
-HTTP is held against `http_raw.py`, a bare Starlette handler that calls the same agent through a2a-sdk and keeps nothing.
-missive answers 200 when the delivery, the message, its answer and the outcome are on the disk. Both sides are
+HTTP is held against `http_raw.py`, a bare Starlette handler that calls the same agent through a2a-sdk and keeps
+nothing. missive answers 200 when the delivery, the message, its answer and the outcome are on the disk. Both sides are
 driven by the same client, round by round in turn.
 """
 
@@ -30,7 +30,6 @@ from measure import (
     cpu_seconds,
     environment,
     fast_agent,
-    finish,
     median,
     missive,
     note,
@@ -50,8 +49,10 @@ WARM_UP = 8
 FRAME = {"id": "bench", "command": "send", "agent": AGENT, "message": TEXT}
 RECEIPTS_GOAL = 64.0
 """MiB that 10,000 open receipts may cost."""
+PATIENCE = 600.0
+"""Seconds until files without a result are given up."""
 START_GOAL = 1.5
-"""How much longer a start may take with a full store."""
+"""How many times as long a start may take with a full store."""
 
 
 class GatewayProcess:
@@ -196,16 +197,19 @@ class Dropped:
             (self._staging / f"{each}.json").write_text(json.dumps({**FRAME, "id": each}))
         began = perf_counter()
         for each in names:
-            os.rename(self._staging / f"{each}.json", self.folder / "in" / f"{each}.json")
-        pause = 0.0005 if files == 1 else 0.01
-        last = self.folder / "out"
-        while files > 1 or not (last / f"{names[0]}.result.json").exists():
-            if files > 1 and sum(found.name.startswith(f"{name}-") for found in os.scandir(last)) >= files:
-                break
-            if perf_counter() - began > 600:
-                raise SystemExit("error: there are files without a result after ten minutes")
-            time.sleep(pause)
+            (self._staging / f"{each}.json").rename(self.folder / "in" / f"{each}.json")
+        while not self._is_answered(names):
+            if perf_counter() - began > PATIENCE:
+                raise SystemExit(f"error: there are files without a result after {PATIENCE:g} s")
+            time.sleep(0.0005 if files == 1 else 0.01)
         return perf_counter() - began
+
+    def _is_answered(self, names: list[str]) -> bool:
+        if len(names) == 1:
+            return (self.folder / "out" / f"{names[0]}.result.json").exists()
+        wanted = {f"{name}.result.json" for name in names}
+        with os.scandir(self.folder / "out") as found:
+            return wanted <= {entry.name for entry in found}
 
 
 def measure_receipts(receipts: int) -> Report:
@@ -298,12 +302,14 @@ def main() -> None:
         "receipts": lambda: measure_receipts(options.receipts),
         "start": lambda: measure_start(options.tasks, options.rounds),
     }
-    report = Report("gateway", {})
+    reports = []
     for name, step in steps.items():
         if options.only in (None, name):
-            part = step()
-            part.print()
-    del report
+            reports.append(step())
+            reports[-1].print()
+    if options.json is not None:
+        documents = [report.document() for report in reports]
+        options.json.write_text(json.dumps(documents, indent=2, ensure_ascii=False) + "\n")
 
 
 if __name__ == "__main__":

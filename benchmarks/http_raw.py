@@ -1,7 +1,7 @@
 """What people would write without missive: a Starlette handler that hands a message to an agent through a2a-sdk.
 
-``http_raw.py URL`` serves ``POST /messages`` on a free port of the loopback interface and prints where. It takes the same
-body as missive's HTTP door, checks nothing and keeps nothing. uvicorn with httptools on asyncio, as the gateway has it.
+``http_raw.py URL`` serves ``POST /messages`` on a free port of the loopback interface and prints where. It takes the
+same body as missive's HTTP door, checks nothing and keeps nothing: uvicorn with httptools on asyncio, as in missive.
 """
 
 from __future__ import annotations

@@ -17,6 +17,8 @@ from pathlib import Path
 from time import perf_counter
 from types import TracebackType
 from typing import Self
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 from load import Load
 from measure import (
@@ -76,10 +78,20 @@ class GatewayProcess:
         )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
-        self.start_seconds = perf_counter() - began
         if not line:
             raise SystemExit("error: the gateway did not start")
-        self.url = f"http://{json.loads(line)['data']['bind_address']}/adapter/http/v1/messages"
+        url = f"http://{json.loads(line)['data']['bind_address']}"
+        while not self._is_ready(url):
+            time.sleep(0.005)
+        self.start_seconds = perf_counter() - began
+        self.url = f"{url}/adapter/http/v1/messages"
+
+    def _is_ready(self, url: str) -> bool:
+        try:
+            with urlopen(f"{url}/readyz"):
+                return True
+        except HTTPError:
+            return False
 
     @property
     def pid(self) -> int:

@@ -76,7 +76,7 @@ def _refuse_web_pages(headers: Mapping[str, str]) -> None:
 
 
 def _is_this_machine(name: str) -> bool:
-    if name.lower() == "localhost":
+    if name in ("127.0.0.1", "localhost") or name.lower() == "localhost":  # the usual ones, without parsing
         return True
     try:
         return ip_address(name).is_loopback

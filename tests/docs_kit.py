@@ -180,7 +180,9 @@ def execute(
     try:
         shell.wait(seconds)
     finally:
-        with suppress(ProcessLookupError, PermissionError):  # what the page has left running, if it did not come to its end
+        with suppress(
+            ProcessLookupError, PermissionError
+        ):  # what the page has left running, if it did not come to its end
             os.killpg(shell.pid, signal.SIGKILL)
         shell.wait()
     results = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 
 def new_id() -> str:
@@ -32,3 +32,8 @@ def derived_id(*parts: str) -> str:
 def now() -> str:
     """Return the time now: RFC 3339 in UTC with microseconds, so that text order is time order."""
     return datetime.now(UTC).isoformat(timespec="microseconds")[:26] + "Z"
+
+
+def after(seconds: float) -> str:
+    """Return the time so many seconds from now (negative: ago), as `now` does."""
+    return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat(timespec="microseconds")[:26] + "Z"

@@ -25,7 +25,7 @@ from missive_host.core.recorder import journal_event
 from missive_host.core.seeding import seed
 from missive_host.errors import ConfigError, MissiveError, StorageError, ValidationError
 from missive_host.gateway.control import control_path, serve_control
-from missive_host.gateway.dispatcher import LANE, Dispatcher
+from missive_host.gateway.dispatcher import Dispatcher
 from missive_host.gateway.following import TaskFollowers
 from missive_host.gateway.health import HealthPaths, health_app
 from missive_host.gateway.intake import Room
@@ -34,11 +34,13 @@ from missive_host.gateway.lock import DaemonLock
 from missive_host.gateway.metrics import Metrics
 from missive_host.gateway.notify import Notifier
 from missive_host.gateway.push import PushReceiver
+from missive_host.gateway.running import LANE
 from missive_host.gateway.schedules import Schedules
 from missive_host.gateway.services import Services
 from missive_host.gateway.supervisor import Supervisor, specs_of
 from missive_host.gateway.tokens import Authenticator
 from missive_host.gateway.truth import Truth
+from missive_host.ids import after
 from missive_host.outputs_gateway import (
     GatewayStarted,
     GatewayStopped,
@@ -341,7 +343,7 @@ class Gateway:
         while True:
             keep = duration_seconds(self.core.settings.config.gateway.keep_answers)
             try:
-                await self._prune(_ago(keep))
+                await self._prune(after(-keep))
                 await self._receiver.forget()
             except StorageError as error:
                 log.warning("old answers could not be forgotten: %s", error.message)
@@ -373,9 +375,3 @@ class Gateway:
 
 async def _silent(data: Data) -> None:
     """Show nothing."""
-
-
-def _ago(seconds: float) -> str:
-    from datetime import UTC, datetime, timedelta
-
-    return (datetime.now(UTC) - timedelta(seconds=seconds)).isoformat(timespec="microseconds")[:26] + "Z"

@@ -7,41 +7,33 @@ loses its lease, and the work is claimed again: by the next gateway of the same 
 from __future__ import annotations
 
 import logging
-import random
 from collections import Counter
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 import msgspec
 
 from missive_host.commands import TaskCancel
-from missive_host.core import jobs, sessions
-from missive_host.core.core import WorkContext
 from missive_host.core.recorder import journal_event
-from missive_host.envelopes import from_stored
 from missive_host.errors import (
-    ErrorReport,
     MissiveError,
     OrchestrationError,
     StorageError,
     TaskCancelledError,
-    TransportError,
 )
 from missive_host.gateway import busy
 from missive_host.gateway.answers import Answers
-from missive_host.gateway.retrying import pause, retryable
-from missive_host.ids import new_id, now
-from missive_host.protocols import Done, Outcome, Reject
-from missive_host.store.rows import WorkOutputRow, WorkRow
+from missive_host.gateway.running import Observer, Run, Runner
+from missive_host.ids import after, new_id, now
+from missive_host.protocols import Outcome
+from missive_host.store.rows import WorkRow
 
 if TYPE_CHECKING:
     from anyio.abc import TaskStatus
 
     from missive_host.a2a.parts import FileAccess
-    from missive_host.core.core import Core, Emit
-    from missive_host.envelopes import Envelope
+    from missive_host.core.core import Core
     from missive_host.outputs import Output
     from missive_host.store import Tables
 
@@ -51,39 +43,6 @@ log = logging.getLogger("missive.gateway")
 LEASE_SECONDS = 30.0
 TICK_SECONDS = 1.0
 """How often the store is looked at without being told: for work of other processes, and for leases that ran out."""
-STEERED, LANE = "steered", "lane"
-"""Keys of a stored request that goes to a task that runs: to which one, and where it belongs if that cannot be."""
-
-
-class Observer(Protocol):
-    """Is told how work goes, for metrics."""
-
-    def delivered(self, adapter: str, outcome: str, seconds: float) -> None: ...
-    def agent_error(self, agent: str, category: str) -> None: ...
-
-
-class Run:
-    """A piece of work that runs."""
-
-    def __init__(self, work: WorkRow) -> None:
-        self.work = work
-        self.context = WorkContext(work.work_id, attempt=work.begun, outputs=work.outputs)
-        self.scope = anyio.CancelScope()
-        self.since = anyio.current_time()
-        self.reason: MissiveError | None = None
-        """Why it was interrupted; None: it was not, or the gateway stops."""
-        self.held: Output | None = None
-        """A result that is committed together with the end."""
-        self.envelope: Envelope | None = None
-        self.unsteered: str | None = None
-        """Why the agent did not take it to the task that runs: it has to wait for its turn, or to interrupt."""
-        self.over = anyio.Event()
-
-    @property
-    def starts_over(self) -> bool:
-        """Whether an earlier attempt has given results that this one gives anew. Of a stream it gives the others."""
-        work = self.work
-        return work.begun > 1 and work.outputs > 0 and work.command not in ("stream", "task_subscribe")
 
 
 class Dispatcher:
@@ -110,9 +69,8 @@ class Dispatcher:
         self.on_unattended: Callable[[WorkRow], None] = lambda _work: None
         """Called when a delivery begins whose answer nobody waits for: its adapter may restore it."""
         self.runs: dict[str, Run] = {}
-        self._files = files
         self._adapter_limit = adapter_limit
-        self._observer = observer
+        self._runner = Runner(self, files=files, observer=observer)
         self._wake = anyio.Event()
         self._patience = anyio.CancelScope()
         self._behind = False
@@ -186,7 +144,7 @@ class Dispatcher:
         self._wake.set()
 
     def _renew(self, tables: Tables) -> None:
-        until = _later(LEASE_SECONDS)
+        until = after(LEASE_SECONDS)
         tables.work.renew(self.owner, until=until, at=now())
 
     async def _keep_lease(self) -> None:
@@ -205,7 +163,7 @@ class Dispatcher:
         found = await self.persist(write)
         for work in found:
             if work.state == "dead":
-                await self._note_dead(work)
+                await self.note_dead(work)
                 self.answers.notice(work.work_id)
                 self.on_ended(work)
         if found:
@@ -337,10 +295,10 @@ class Dispatcher:
             self.answers.begin(work.work_id, 0 if run.starts_over else work.outputs)
             ended, error = False, None
             with run.scope:
-                error = await self._execute(run)
+                error = await self._runner.execute(run)
                 ended = True
             with anyio.CancelScope(shield=True):
-                outcome = await self._end(run, error, ended=ended)
+                outcome = await self._runner.end(run, error, ended=ended)
         except StorageError as failure:
             log.warning("how %s %s ended could not be written down: %s", work.kind, work.work_id, failure.message)
         finally:
@@ -353,162 +311,8 @@ class Dispatcher:
             if self._behind or work.lane is not None or outcome is None:
                 self.wake()  # for what had to be left, what waits behind it, or itself
 
-    async def _execute(self, run: Run) -> BaseException | None:
-        """Run the command; return what went wrong."""
-        work = run.work
-
-        async def emit(output: Output) -> None:
-            await self._flush(run)
-            if output.kind.endswith("_event"):
-                await self._keep(run, output)
-            else:
-                run.held = output
-
-        try:
-            if run.starts_over:
-                run.context.outputs = 0
-                await self.persist(lambda tables: tables.work.clear_outputs(work.work_id))
-            if work.kind == "job":
-                job = jobs.request_of(work.request)
-                await self.core.for_work(run.context, files=job.access).run(job.command, emit)
-            else:
-                await self._deliver(run, emit)
-        except Exception as error:
-            if not isinstance(error, MissiveError):
-                log.warning("unexpected %s", type(error).__name__, exc_info=log.isEnabledFor(logging.DEBUG))
-            return error
-        return None
-
-    async def _deliver(self, run: Run, emit: Emit) -> None:
-        """Run the command of a delivery: in the context of its session, or steered to a task that runs."""
-        work = run.work
-        run.envelope = envelope = from_stored(work.request)
-        core = self.core.for_work(run.context, files=self._files(work.adapter))
-        steered = work.request.get(STEERED)
-        if steered is not None:
-            running = msgspec.convert(steered, busy.RunningView)
-            run.unsteered = await busy.steer(core.run, envelope.command, running, emit)
-            return
-        command: Any = envelope.command
-        if envelope.session is not None and sessions.target_of(command) is not None:
-            rules = sessions.rules_for(self.core.settings.config, work.adapter)
-
-            def write(tables: Tables) -> str | None:
-                context = work.context_id or sessions.resolve(tables, envelope, work.adapter, rules, work.accepted_at)
-                tables.work.note(work.work_id, context_id=context)
-                return context
-
-            command = msgspec.structs.replace(command, context=await self.persist(write))
-        await core.run(command, emit)
-
-    async def _flush(self, run: Run) -> None:
-        held, run.held = run.held, None
-        if held is not None:
-            await self._keep(run, held)
-
-    async def _keep(self, run: Run, output: Output) -> None:
-        row = self._row(run, output)
-        await self.persist(lambda tables: tables.work.add_output(row))
-        self.answers.publish(run.work.work_id, output)
-
-    def _row(self, run: Run, output: Output) -> WorkOutputRow:
-        position, run.context.outputs = run.context.outputs, run.context.outputs + 1
-        return WorkOutputRow(
-            work_id=run.work.work_id,
-            position=position,
-            kind=output.kind,
-            sequence=output.sequence,
-            data=msgspec.to_builtins(output.data),
-            created_at=now(),
-        )
-
-    async def _end(self, run: Run, error: BaseException | None, *, ended: bool) -> Outcome | None:
-        """Commit how it ended, and return the outcome; None: it goes on later."""
-        work = run.work
-        if not ended and run.reason is None:
-            await self.persist(lambda tables: tables.work.retry_later(work, now(), at=now(), counted=False))
-            return None
-        if run.unsteered is not None:
-            await self._back_into_lane(run, run.unsteered)
-            return None
-        if not ended:
-            error = run.reason
-        report = None if error is None else self.core.report(error)
-        if error is not None and ended and self._goes_on(run, error):
-            seconds = pause(work.attempts, error, jitter=random.random)
-            at, counted = _later(seconds), not isinstance(error, StorageError)
-            await self.persist(
-                lambda tables: tables.work.retry_later(
-                    work, at, at=now(), error=msgspec.to_builtins(report), counted=counted
-                )
-            )
-            log.info("%s %s is tried again in %.1f s: %s", work.kind, work.work_id, seconds, report and report.message)
-            return None
-        state = "done" if report is None else "cancelled" if not ended else "dead" if _unexpected(error) else "failed"
-        held, run.held = run.held, None
-        row = None if held is None else self._row(run, held)
-
-        def write(tables: Tables) -> bool:
-            if row is not None:
-                tables.work.add_output(row)
-            if run.envelope is not None:
-                sessions.touch(tables, run.envelope, work.adapter, now())
-            return tables.work.finish(
-                work, state, at=now(), error=None if report is None else msgspec.to_builtins(report)
-            )
-
-        if not await self.persist(write):
-            log.warning("%s %s was taken up by another process", work.kind, work.work_id)
-            return None
-        if held is not None:
-            self.answers.publish(work.work_id, held)
-        if state == "dead":
-            await self._note_dead(work)
-        self._observe(work, state, report)
-        return Done() if report is None else Reject(report)
-
-    async def _back_into_lane(self, run: Run, refused: str) -> None:
-        """What could not be steered waits for its turn after all, or interrupts what runs."""
-        work = run.work
-        lane = str(work.request[LANE])
-        assert run.envelope is not None
-        command = run.envelope.command
-        rules = busy.rules_for(self.core.settings.config, work.adapter)
-        running = self.running_in(lane)
-        disposition = busy.decide(rules, command, running, 0, refused=refused)
-        request = {key: value for key, value in work.request.items() if key not in (STEERED, LANE)}
-        event = busy.journal(disposition, running, work_id=work.work_id, adapter=work.adapter, lane=lane)
-
-        def write(tables: Tables) -> None:
-            tables.work.into_lane(work, lane, request, at=now())
-            if event is not None:
-                tables.events.append(event)
-
-        await self.persist(write)
-        await busy.apply(disposition, running, self)
-
-    def _goes_on(self, run: Run, error: BaseException) -> bool:
-        """Whether the work is to be tried again: what is unexpected, what is safe, and what an agent has accepted."""
-        work = run.work
-        if isinstance(error, StorageError):
-            return True
-        if work.attempts >= work.max_attempts:
-            return False
-        if _unexpected(error):
-            return True
-        if run.context.accepted and isinstance(error, TransportError):
-            return True
-        return work.kind == "job" and retryable(error)
-
-    def _observe(self, work: WorkRow, state: str, report: ErrorReport | None) -> None:
-        if self._observer is None:
-            return
-        accepted = datetime.fromisoformat(work.accepted_at)
-        self._observer.delivered(work.adapter, state, (datetime.now(UTC) - accepted).total_seconds())
-        if report is not None and work.agent_alias is not None:
-            self._observer.agent_error(work.agent_alias, report.category)
-
-    async def _note_dead(self, work: WorkRow) -> None:
+    async def note_dead(self, work: WorkRow) -> None:
+        """Say that work has become a dead letter."""
         log.error("%s %s is a dead letter after %d attempts", work.kind, work.work_id, work.attempts)
         event = journal_event(
             "missive.gateway.dead_letter",
@@ -535,15 +339,6 @@ class Dispatcher:
             else:
                 self.storage_error = None
                 return result
-
-
-def _unexpected(error: BaseException | None) -> bool:
-    """A fault of missive or of this machine, not an answer to what was asked."""
-    return error is not None and (isinstance(error, StorageError) or not isinstance(error, MissiveError))
-
-
-def _later(seconds: float) -> str:
-    return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat(timespec="microseconds")[:26] + "Z"
 
 
 def _crashed() -> OrchestrationError:

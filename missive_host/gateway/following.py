@@ -12,7 +12,6 @@ import logging
 import random
 import time
 from contextlib import contextmanager, nullcontext, suppress
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -141,8 +140,7 @@ class TaskFollowers:
                             await self._told.wait()
                             self._told = anyio.Event()
                             self._begin(group, ())
-                    quiet = datetime.now(UTC) - timedelta(seconds=QUIET_SECONDS)
-                    untouched_since = quiet.isoformat(timespec="microseconds")[:26] + "Z"
+                    untouched_since = after(-QUIET_SECONDS)
 
     def follow(self, agent: str, task_id: str) -> None:
         """See to it that a task is followed, and look at it soon."""

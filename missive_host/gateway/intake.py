@@ -14,7 +14,7 @@ from missive_host.envelopes import Envelope, stored
 from missive_host.errors import StorageError, ValidationError
 from missive_host.gateway import busy
 from missive_host.gateway.answers import receipt_of, unknown_receipt
-from missive_host.gateway.dispatcher import LANE, STEERED
+from missive_host.gateway.running import LANE, STEERED
 from missive_host.ids import new_id, now
 from missive_host.protocols import Delivery, IntakeFullError, Receipt, Viewer
 from missive_host.store.rows import WorkRow

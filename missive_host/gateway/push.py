@@ -21,7 +21,7 @@ from missive_host.a2a.shapes import EVENT_TYPES, payload
 from missive_host.core.recorder import Exchange, Road, journal_event
 from missive_host.errors import MissiveError
 from missive_host.gateway.signatures import Signatures
-from missive_host.ids import now
+from missive_host.ids import after, now
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -290,9 +290,8 @@ class PushReceiver:
 
     async def forget(self) -> None:
         """Forget the receipts that are too old to matter."""
-        from datetime import UTC, datetime, timedelta
 
-        before = (datetime.now(UTC) - timedelta(seconds=KEEP_RECEIPTS)).isoformat(timespec="microseconds")[:26] + "Z"
+        before = after(-KEEP_RECEIPTS)
         await self._core.store.commit(lambda tables: tables.push.forget_before(before))
 
     async def _reject(self, request: Request, error: RejectedError) -> None:

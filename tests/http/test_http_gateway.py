@@ -196,7 +196,7 @@ def test_a_full_gateway_says_when_to_come_again(home: Home, token: str) -> None:
         with Client(gateway, token) as client:
             slow = client.post(MESSAGES, json={**HI, "message": "sleep 2"}, headers={"Prefer": "wait=0"})
             assert slow.status_code == 202
-            files = {"frame": (None, json.dumps(HI)), "file": ("a.txt", b"abc", "text/plain")}
+            files: Any = {"frame": (None, json.dumps(HI)), "file": ("a.txt", b"abc", "text/plain")}
             full = client.post(MESSAGES, files=files)
             assert (full.status_code, full.headers["retry-after"], full.json()["id"]) == (503, "1", "h")
             assert client.get(slow.headers["location"], headers={"Prefer": "wait=20"}).status_code == 200

@@ -60,6 +60,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("missive.gateway")
 
 HOUSEKEEPING_SECONDS = 600.0
+START_SECONDS = 10.0
+"""How long adapters may take to start before the gateway says that it runs without them."""
 WATCH_SECONDS = 5.0
 """How often the store is tried, while it takes nothing."""
 
@@ -188,6 +190,8 @@ class Gateway:
             await self._end(group)
 
     async def _begin(self) -> None:
+        with anyio.move_on_after(START_SECONDS):
+            await self._supervisor.started()
         self._state = "running"
         assert self._listener is not None
         await self._journal("started", {"bind_address": self._listener.url, "pid": os.getpid()})

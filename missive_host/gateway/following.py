@@ -22,6 +22,7 @@ from missive_host.core.recorder import Exchange, Road, journal_event
 from missive_host.errors import MissiveError, StorageError, TransportError
 from missive_host.gateway.callbacks import Callbacks
 from missive_host.gateway.pacing import LONGEST_PAUSE, STREAMS_OF_AGENT, AgentPace, TaskPace
+from missive_host.ids import after
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

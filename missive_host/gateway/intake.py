@@ -95,7 +95,8 @@ class GatewayIntake:
             depth = self._room.waiting(work.lane, running=running is not None) - 1
             disposition = busy.decide(rules, envelope.command, running, max(0, depth))
         try:
-            known = await self._put(delivery, work, disposition, running)
+            with anyio.CancelScope(shield=True):  # a commit that has begun is not taken back
+                known = await self._put(delivery, work, disposition, running)
         except BaseException:
             self._room.leave(self._adapter, work.lane)
             raise

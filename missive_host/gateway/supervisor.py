@@ -43,10 +43,13 @@ class Supervised:
         self.files: FileAccess | None = None
         self.adapter: Adapter | None = None
         self.scope = anyio.CancelScope()
+        self.begun = anyio.Event()
         self.done = anyio.Event()
 
     def become(self, state: str) -> None:
         self.state, self.since = state, now()
+        if state != "starting":
+            self.begun.set()
 
     @property
     def is_down(self) -> bool:
@@ -139,6 +142,11 @@ class Supervisor:
             changed.append(f"adapter '{name}' started" + (" anew" if known is not None else ""))
             self._start(name, block)
         return tuple(changed)
+
+    async def started(self) -> None:
+        """Wait until each adapter runs, or has failed for the first time."""
+        for each in tuple(self.adapters.values()):
+            await each.begun.wait()
 
     async def stop(self) -> None:
         """Stop all reading; what was taken in goes on."""

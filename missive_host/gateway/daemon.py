@@ -275,6 +275,8 @@ class Gateway:
 
         Raises `MissiveError` if it cannot be used; then everything stays as it is.
         """
+        if self._stopping.is_set():  # else the adapters that have just been stopped would be started anew
+            raise ValidationError("the gateway stops", help="what has changed counts when it is started again")
         self._notifier.reloading()
         try:
             settings = self._load()

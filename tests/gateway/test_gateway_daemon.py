@@ -13,6 +13,8 @@ from support.gateways import GatewayProcess
 from support.misbehaving import Exchange
 
 from missive_host import commands as c
+from missive_host.errors import ValidationError
+from missive_host.gateway.control import ask
 
 if TYPE_CHECKING:
     from support.cores import Home
@@ -125,6 +127,15 @@ async def test_frames_are_answered_and_the_end_is_clean(home: Home, agent: Agent
         assert {row.state for row in rows} == {"done"}
         assert all(row.delivered_at for row in rows)
         assert core.read(lambda tables: tables.work.owners()) == ()
+
+
+async def test_without_a_mode_it_reads_frames_as_they_come(home: Home, agent: AgentProcess) -> None:
+    home.configure("[adapters.pipe]\nkind = 'stdio'\n")
+    await add(home, "echo", agent.url)
+    with GatewayProcess(home, stdin=True) as gateway:
+        gateway.ready()
+        gateway.put(frame(1, "echo one"))
+        assert text(gateway.until(answers)["r1"]) == "one"
 
 
 async def test_health_and_status(home: Home) -> None:
@@ -273,6 +284,28 @@ async def test_reload_starts_what_is_new_and_keeps_what_cannot_be_used(home: Hom
             assert time.monotonic() < deadline
             time.sleep(0.02)
         assert gateway.status()["ready"]
+
+
+async def test_a_gateway_that_stops_does_not_reload(home: Home, misbehaving: Start) -> None:
+    agent = Agent(misbehaving)
+    await add(home, "echo", agent.url)
+    with GatewayProcess(home, stdin=True) as gateway:
+        gateway.ready()
+        gateway.put(frame(1, "one"))
+        agent.wait_for(1)
+        gateway.process.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + 10
+        while gateway.status()["state"] != "draining":
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        with pytest.raises(ValidationError, match="the gateway stops"):
+            ask(home.settings().paths, {"command": "reload"})
+        gateway.process.send_signal(signal.SIGHUP)
+        time.sleep(0.3)
+        assert [each["state"] for each in gateway.status()["adapters"]] == ["stopped"]
+        agent.release()
+        assert gateway.wait() == 0
+        assert answers(gateway.documents)["r1"]["ok"]
 
 
 def _rows(home: Home) -> Any:

@@ -35,7 +35,7 @@ def test_the_declaration() -> None:
     assert missive_stdio.MISSIVE_API == HOOK_API
     options = {option.name: option for option in found.options}
     assert {name: option.default for name, option in options.items()} == {
-        "mode": "single-shot",
+        "mode": None,
         "framing": None,
         "concurrency": 4,
         "max_line": 8 * 1024 * 1024,

@@ -31,9 +31,9 @@ def missive_adapters() -> Iterator[AdapterSpec]:
             Option(
                 "mode",
                 "choice",
-                default="single-shot",
                 choices=("single-shot", "long-running"),
-                help="single-shot reads one frame and ends; long-running reads one frame a line until the input ends.",
+                help="single-shot reads one frame and ends; long-running reads one frame a line until the input ends. "
+                "single-shot is the default on the command line, long-running in the gateway.",
             ),
             Option(
                 "framing",

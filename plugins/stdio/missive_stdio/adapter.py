@@ -44,7 +44,7 @@ class StdioAdapter:
         self, context: AdapterContext, *, stdin_fd: int = 0, stdout_fd: int = 1, threaded: bool | None = None
     ) -> None:
         options = context.options
-        self._single_shot = options["mode"] == "single-shot"
+        self._single_shot = (options["mode"] or ("long-running" if context.durable else "single-shot")) == "single-shot"
         framing = options["framing"] or ("json" if self._single_shot else "ndjson")
         if framing == "json" and not self._single_shot:
             raise ValidationError(

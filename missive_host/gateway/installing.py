@@ -194,8 +194,12 @@ def _is_temporary(place: Path) -> bool:
 
 
 def _folders_of_adapters(settings: Settings) -> list[Path]:
-    """Return the absolute paths among the settings of adapters: an inbox has to be written, too."""
+    """Return the folders that the settings of adapters name: an inbox has to be written, too.
+
+    As for the adapters, a path that is relative begins at the config file.
+    """
     home = settings.environ.get("HOME", "")
+    base = (settings.path or Path("missive.toml")).absolute().parent
 
     def texts(value: Any) -> Iterator[str]:
         if isinstance(value, str):
@@ -206,4 +210,4 @@ def _folders_of_adapters(settings: Settings) -> list[Path]:
 
     adapters = [adapter for adapter in settings.config.adapters.values() if adapter.enabled]
     found = [text for adapter in adapters for value in adapter.settings.values() for text in texts(value)]
-    return [Path(text) for text in found if text.startswith("/") and Path(text).is_dir()]
+    return [base / text for text in found if text.isprintable() and text and os.path.isdir(base / text)]  # noqa: PTH112

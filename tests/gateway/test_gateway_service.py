@@ -188,10 +188,11 @@ def test_without_a_service_manager_the_daemon_can_still_be_asked(machine: Machin
 def test_the_unit_of_a_user(machine: Machine, tmp_path: Path) -> None:
     inbox = tmp_path / "in box 100%"
     inbox.mkdir()
+    (machine.home / "out").mkdir()
     config = machine.home / "my config.toml"
     config.write_text(
         '[gateway]\ndrain = "90s"\n[adapters.drop]\nkind = "file-drop"\n[adapters.drop.settings]\n'
-        f'inbox = "{inbox}"\npattern = "*.json"\n'
+        f'inbox = "{inbox}"\noutbox = "out"\npattern = "*.json"\n'
     )
     env = {**machine.env, "HOME": "/home/me", "MISSIVE_HOME": "/home/me/missive"}
     settings = load(config_path=str(config), profile=None, env=env)
@@ -212,6 +213,7 @@ def test_the_unit_of_a_user(machine: Machine, tmp_path: Path) -> None:
         "-/home/me/missive/cache/profiles/default",
         "-/srv/out",
         f'"-{escaped}"',
+        f"-{machine.home}/out",
     ]
     assert unit["Environment"][-2:] == ["\"NOTE=a $b 'c'\"", "PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"]
     for name in ("NoNewPrivileges", "PrivateDevices", "RestrictSUIDSGID", "LockPersonality"):

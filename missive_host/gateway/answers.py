@@ -193,8 +193,8 @@ class Answers:
                 for output in outputs:
                     await viewer.send(output)
                 position += len(outputs)
-                if len(outputs) == PAGE:
-                    continue
+                if len(outputs) == PAGE or (outputs and not work.ended):
+                    continue  # while they were sent, it may have begun, and ended
                 if work.ended:
                     await self._settle(work_id, viewer, outcome_of(work))
                     return

@@ -81,6 +81,28 @@ async def test_who_follows_work_that_starts_over_gets_its_end(home: Home, agent:
         assert result.data["response"]["text"] == "hi"
 
 
+async def test_who_is_slow_to_take_earlier_results_gets_the_end(home: Home, agent: AgentProcess) -> None:
+    class Slow(Waiting):
+        async def send(self, output: Output) -> None:
+            await super().send(output)
+            if len(self.outputs) == 1:  # of the earlier attempt: meanwhile the work runs, and ends
+                await group.start(dispatcher.run)
+                while not core.read(lambda tables: tables.work.get("w")).ended:
+                    await anyio.sleep(0.02)
+
+    async with home.core() as core:
+        core.add("echo", agent)
+        (earlier,) = await core.all(c.Send(agent="echo", message="echo earlier"))
+        put(core, begun=True, data=earlier.document(sequence=True)["data"])
+        dispatcher = Dispatcher(core.core, files=lambda _: None, adapter_limit=lambda _: None)
+        viewer = Slow()
+        async with anyio.create_task_group() as group:
+            with anyio.fail_after(20):
+                await dispatcher.answers.follow("w", viewer, 0)
+            group.cancel_scope.cancel()
+        assert viewer.outcome == Done()
+
+
 async def test_what_was_delivered_is_written_down_once_the_store_takes_it(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -87,7 +87,7 @@ async def test_who_is_slow_to_take_earlier_results_gets_the_end(home: Home, agen
             await super().send(output)
             if len(self.outputs) == 1:  # of the earlier attempt: meanwhile the work runs, and ends
                 await group.start(dispatcher.run)
-                while not core.read(lambda tables: tables.work.get("w")).ended:
+                while (row := core.read(lambda tables: tables.work.get("w"))) is None or not row.ended:
                     await anyio.sleep(0.02)
 
     async with home.core() as core:

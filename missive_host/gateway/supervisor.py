@@ -277,8 +277,9 @@ class Supervisor:
             return
         try:
             viewer = adapter.restore(from_stored(work.request), work.reply_to)
-        except (MissiveError, KeyError, TypeError, ValueError) as error:
-            log.warning("delivery %s cannot be answered any more: %s", work.work_id, error)
+        except Exception as error:  # noqa: BLE001 - what one adapter cannot read must not end the others
+            said = error.message if isinstance(error, MissiveError) else type(error).__name__
+            log.warning("delivery %s cannot be answered any more: %s", work.work_id, said)
             return
         if work.ended:
             answers.attach_ended(work.work_id, viewer)

@@ -90,11 +90,11 @@ class GatewayIntake:
         rules = busy.rules_for(dispatcher.core.settings.config, self._adapter)
         await self._room.enter(self._adapter, work.lane, depth=rules.max_queue_depth, wait=wait)
         disposition, running = None, None
-        if work.lane is not None and rules.mode != "queue":
-            running = dispatcher.running_in(work.lane)
-            depth = self._room.waiting(work.lane, running=running is not None) - 1
-            disposition = busy.decide(rules, envelope.command, running, max(0, depth))
         try:
+            if work.lane is not None and rules.mode != "queue":
+                running = dispatcher.running_in(work.lane)
+                depth = self._room.waiting(work.lane, running=running is not None) - 1
+                disposition = busy.decide(rules, envelope.command, running, max(0, depth))
             with anyio.CancelScope(shield=True):  # a commit that has begun is not taken back
                 known = await self._put(delivery, work, disposition, running)
         except BaseException:

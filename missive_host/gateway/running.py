@@ -241,7 +241,8 @@ class Runner:
             return
         accepted = datetime.fromisoformat(work.accepted_at)
         self._observer.delivered(work.adapter, state, (datetime.now(UTC) - accepted).total_seconds())
-        if report is not None and work.agent_alias is not None:
+        # Who sends may name agents that there are not: each would be a series for ever.
+        if report is not None and work.agent_alias is not None and report.category != "validation":
             self._observer.agent_error(work.agent_alias, report.category)
 
 

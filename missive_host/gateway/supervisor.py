@@ -288,12 +288,23 @@ class Supervisor:
 
 
 def specs_of(plugins: Plugins, blocks: Mapping[str, AdapterBlock]) -> list[AdapterSpec]:
-    """Return the declarations of the enabled adapters of the config. Raises `ConfigError` if there is none of one."""
+    """Return the declarations of the enabled adapters of the config.
+
+    Raises `ConfigError` if there is none of one, and if two would have standard input.
+    """
     specs: list[AdapterSpec] = []
+    owner: str | None = None
     for name, block in blocks.items():
         if block.enabled:
             try:
                 specs.append(plugins.adapter(block.kind)[0])
             except MissiveError as error:
                 raise ConfigError(f"adapters.{name}.kind: {error.message}", help=error.help) from None
+            if specs[-1].owns_stdio:
+                if owner is not None:
+                    raise ConfigError(
+                        f"adapters.{name}: standard input is read by the adapter '{owner}' already",
+                        help=f"set enabled = false in one of the two: [adapters.{owner}] or [adapters.{name}]",
+                    )
+                owner = name
     return specs

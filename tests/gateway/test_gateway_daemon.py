@@ -286,6 +286,13 @@ async def test_reload_starts_what_is_new_and_keeps_what_cannot_be_used(home: Hom
         assert gateway.status()["ready"]
 
 
+async def test_only_one_adapter_reads_standard_input(home: Home) -> None:
+    home.configure(PIPE + "\n[adapters.second]\nkind = 'stdio'\n")
+    with GatewayProcess(home, stdin=True) as gateway:
+        assert gateway.wait() == 78
+        assert "adapters.second: standard input is read by the adapter 'pipe' already" in gateway.errors
+
+
 async def test_a_gateway_that_stops_does_not_reload(home: Home, misbehaving: Start) -> None:
     agent = Agent(misbehaving)
     await add(home, "echo", agent.url)

@@ -26,20 +26,22 @@ intake.add_command(
         examples=("missive intake show 019c2a4e-7d10-7b3f-9a55-3d2f8f3a7c11",),
     )
 )
-_RECEIPTS = Field(flags="--receipt", metavar="RECEIPT")
+_RECEIPTS = Field(metavar="RECEIPT...")
 intake.add_command(
     verb(
         "retry",
         c.IntakeRetry,
+        arguments=("receipts",),
         options={"receipts": _RECEIPTS},
-        examples=("missive intake retry --all", "missive intake retry --receipt 019c2a4e-7d10-7b3f-9a55-3d2f8f3a7c11"),
+        examples=("missive intake retry --all", "missive intake retry 019c2a4e-7d10-7b3f-9a55-3d2f8f3a7c11"),
     )
 )
 intake.add_command(
     verb(
         "drop",
         c.IntakeDrop,
+        arguments=("receipts",),
         options={"receipts": _RECEIPTS},
-        examples=("missive intake drop --receipt 019c2a4e-7d10-7b3f-9a55-3d2f8f3a7c11", "missive intake drop --all"),
+        examples=("missive intake drop 019c2a4e-7d10-7b3f-9a55-3d2f8f3a7c11", "missive intake drop --all"),
     )
 )

@@ -244,6 +244,7 @@ class _Shape(msgspec.Struct, frozen=True, kw_only=True):
                 self.description,
                 metavar=self.metavar if self.required else f"[{self.metavar}]",
                 required=self.required,
+                nargs=-1 if self.repeated else 1,
                 type=self._type(),
             )
         if self.kind == "flag" or self.field.switch:

@@ -34,7 +34,6 @@ from missive_host.gateway.lock import DaemonLock
 from missive_host.gateway.metrics import Metrics
 from missive_host.gateway.notify import Notifier
 from missive_host.gateway.push import PushReceiver
-from missive_host.gateway.running import LANE
 from missive_host.gateway.schedules import Schedules
 from missive_host.gateway.services import Services
 from missive_host.gateway.supervisor import Supervisor, specs_of
@@ -162,8 +161,8 @@ class Gateway:
             data=core.settings.paths.data,
         )
         self._truth = Truth(core, self.dispatcher, self._supervisor, self.followers, self._services)
-        counts, lanes = core.store.read(lambda tables: (tables.work.open_counts("delivery"), tables.work.lane_counts()))
-        self.room.fill({adapter: sum(states.values()) for adapter, states in counts.items()}, lanes)
+        for work_id, adapter, lane in core.store.read(lambda tables: tables.work.open_places()):
+            self.room.take(work_id, adapter, lane)
         self.dispatcher.on_unattended = self._supervisor.attend
         async with anyio.create_task_group() as group:
             await group.start(self._signals)
@@ -341,8 +340,7 @@ class Gateway:
 
     def _ended(self, work: WorkRow) -> None:
         """Work has ended: there is room for more."""
-        if work.kind == "delivery":
-            self.room.leave(work.adapter, work.lane or work.request.get(LANE))
+        self.room.leave(work.work_id)
 
     async def _keep_house(self) -> None:
         """Forget answers that are older than they are kept."""

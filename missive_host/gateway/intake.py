@@ -26,46 +26,55 @@ if TYPE_CHECKING:
 
 
 class Room:
-    """How much has been taken in and not ended: in all, of each adapter and of each session; and who waits for room."""
+    """What has been taken in and has not ended: in all, of each adapter and of each session; and who waits for room.
+
+    Each delivery has a place under its id, so that leaving twice, or leaving what never came in, does no harm.
+    """
 
     def __init__(self, capacity: Callable[[], int], adapter_capacity: Callable[[str], int | None]) -> None:
         self._capacity = capacity
         self._adapter_capacity = adapter_capacity
-        self._open: Counter[str] = Counter()
+        self._places: dict[str, tuple[str, str | None]] = {}
+        self._adapters: Counter[str] = Counter()
         self._lanes: Counter[str] = Counter()
         self._freed = anyio.Event()
 
-    def fill(self, adapters: Mapping[str, int], lanes: Mapping[str, int]) -> None:
-        """Count what is there already, at the start."""
-        self._open.update(adapters)
-        self._lanes.update(lanes)
+    def take(self, work_id: str, adapter: str, lane: str | None) -> None:
+        """Give a delivery its place, whether there is room or not."""
+        self._places[work_id] = (adapter, lane)
+        self._adapters[adapter] += 1
+        if lane is not None:
+            self._lanes[lane] += 1
 
     def waiting(self, lane: str, *, running: bool) -> int:
         """Return how many of a session wait for their turn."""
         return max(0, self._lanes[lane] - running)
 
-    def leave(self, adapter: str, lane: str | None) -> None:
-        self._open[adapter] = max(0, self._open[adapter] - 1)
+    def leave(self, work_id: str) -> None:
+        """Free the place of a delivery, if it has one."""
+        place = self._places.pop(work_id, None)
+        if place is None:
+            return
+        adapter, lane = place
+        self._adapters[adapter] -= 1
         if lane is not None:
             self._lanes[lane] -= 1
-            if self._lanes[lane] <= 0:
+            if not self._lanes[lane]:
                 del self._lanes[lane]
         freed, self._freed = self._freed, anyio.Event()
         freed.set()
 
-    async def enter(self, adapter: str, lane: str | None, *, depth: int, wait: bool) -> None:
+    async def enter(self, work_id: str, adapter: str, lane: str | None, *, depth: int, wait: bool) -> None:
         """Take a place; of one session `depth` may wait. Raises `IntakeFullError` if there is none and no `wait`."""
         while (full := self._why_full(adapter, lane, depth)) is not None:
             if not wait:
                 raise IntakeFullError(full, help="try again in a moment")
             await self._freed.wait()
-        self._open[adapter] += 1
-        if lane is not None:
-            self._lanes[lane] += 1
+        self.take(work_id, adapter, lane)
 
     def _why_full(self, adapter: str, lane: str | None, depth: int) -> str | None:
         own = self._adapter_capacity(adapter)
-        if self._open.total() >= self._capacity() or (own is not None and self._open[adapter] >= own):
+        if len(self._places) >= self._capacity() or (own is not None and self._adapters[adapter] >= own):
             return "the gateway has as much as it may take in"
         if lane is not None and self._lanes[lane] > depth:
             return f"{depth} messages of this session wait already"
@@ -88,7 +97,7 @@ class GatewayIntake:
         dispatcher = self._dispatcher
         work = self._work(envelope, reply_to)
         rules = busy.rules_for(dispatcher.core.settings.config, self._adapter)
-        await self._room.enter(self._adapter, work.lane, depth=rules.max_queue_depth, wait=wait)
+        await self._room.enter(work.work_id, self._adapter, work.lane, depth=rules.max_queue_depth, wait=wait)
         disposition, running = None, None
         try:
             if work.lane is not None and rules.mode != "queue":
@@ -98,14 +107,14 @@ class GatewayIntake:
             with anyio.CancelScope(shield=True):  # a commit that has begun is not taken back
                 known = await self._put(delivery, work, disposition, running)
         except BaseException:
-            self._room.leave(self._adapter, work.lane)
+            self._room.leave(work.work_id)
             raise
         if known.work_id == work.work_id:
             if disposition is not None:
                 await busy.apply(disposition, running, dispatcher)
             dispatcher.wake()
             return receipt_of(known)
-        self._room.leave(self._adapter, work.lane)
+        self._room.leave(work.work_id)
         return self._again(delivery, work, known)
 
     async def _put(

@@ -381,12 +381,12 @@ class Work:
             counts.setdefault(adapter, {})[state] = count
         return counts
 
-    def lane_counts(self) -> dict[str, int]:
-        """Return how much of each lane has not ended."""
-        return dict(
+    def open_places(self) -> tuple[tuple[str, str, str | None], ...]:
+        """Return id, adapter and lane of each delivery that has not ended."""
+        return tuple(
             self._execute(
-                "SELECT lane, COUNT(*) FROM work WHERE lane IS NOT NULL AND state IN ('queued', 'ready', 'running')"
-                " GROUP BY lane"
+                "SELECT work_id, adapter, lane FROM work INDEXED BY work_open"
+                " WHERE state IN ('queued', 'ready', 'running') AND kind = 'delivery'"
             ).fetchall()
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -17,6 +18,7 @@ from missive_host.gateway.dispatcher import Dispatcher
 from missive_host.gateway.intake import GatewayIntake, Room
 from missive_host.gateway.supervisor import Supervised, Supervisor
 from missive_host.ids import now
+from missive_host.protocols import IntakeFullError
 from missive_host.store.rows import WorkRow
 
 if TYPE_CHECKING:
@@ -138,3 +140,24 @@ async def test_only_calls_on_agents_that_there_are_count_as_their_errors(home: H
                     await given.settled.wait()
             group.cancel_scope.cancel()
         assert counting.agents == ["gone"], "who sends may name anything: each name would be a series for ever"
+
+
+async def test_room_is_counted_by_delivery() -> None:
+    room = Room(lambda: 2, {"small": 1}.get)
+    await room.enter("a", "small", "l", depth=5, wait=False)
+    with pytest.raises(IntakeFullError, match="as much as it may take in"):
+        await room.enter("b", "small", None, depth=5, wait=False)
+    await room.enter("b", "big", "l", depth=1, wait=False)
+    assert room.waiting("l", running=True) == 1
+    with pytest.raises(IntakeFullError):
+        await room.enter("c", "big", None, depth=5, wait=False)
+    room.leave("a")
+    room.leave("a")
+    room.leave("never came in")
+    with pytest.raises(IntakeFullError, match="0 messages of this session wait already"):
+        await room.enter("c", "big", "l", depth=0, wait=False)
+    async with anyio.create_task_group() as group:
+        group.start_soon(partial(room.enter, "c", "big", "l", depth=0, wait=True))
+        await anyio.sleep(0.01)
+        room.leave("b")
+    assert room.waiting("l", running=False) == 1

@@ -413,7 +413,7 @@ def test_what_has_ended_slows_nothing_down(tmp_path: Path) -> None:
         "reclaim": lambda t: t.work.reclaim(at=T0),
         "oldest_open": lambda t: t.work.oldest_open(),
         "open_counts": lambda t: t.work.open_counts(),
-        "lane_counts": lambda t: t.work.lane_counts(),
+        "open_places": lambda t: t.work.open_places(),
         "count_dead": lambda t: t.work.count_dead(),
         "undelivered": lambda t: t.work.undelivered("http"),
     }

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -53,6 +54,7 @@ settings = {{ inbox = "{folder}/in", outbox = "{folder}/out", any_order = true, 
 kind = "http"
 """
 FILES = 1000
+STREAMS = 1000
 
 
 class Holding:
@@ -273,6 +275,32 @@ def test_an_event_stream_that_is_not_read_holds_up_nobody(configured: Callable[.
         until(lambda: [row.state for row in rows(home)] == ["done", "done"], 90)
         assert gateway.get("/readyz")[0] == 200
         assert gateway.stop() == 0, "a client that does not read does not keep it"
+
+
+def test_a_thousand_idle_event_streams_hold_up_nobody(configured: Callable[..., Home], slow: Holding) -> None:
+    home = configured()
+    with GatewayProcess(home, stdin=True) as gateway, ExitStack() as clients:
+        host, _, port = gateway.ready().url.removeprefix("http://").rpartition(":")
+        status, answer = post(gateway, frame("open", "slow"), Prefer="wait=0")
+        assert status == 202
+        request = (
+            f"GET {answer['location']} HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: text/event-stream\r\n\r\n"
+        ).encode()
+        idle = [clients.enter_context(socket.create_connection((host, int(port)))) for _ in range(STREAMS)]
+        for each in idle:
+            each.sendall(request)
+        for each in idle:
+            each.settimeout(30)
+            assert each.recv(12) == b"HTTP/1.1 200"
+        assert post(gateway, frame("post", "echo", "echo hi"))[0] == 200
+        assert gateway.get("/readyz")[0] == 200
+        slow.release()
+        for each in idle:
+            seen = b""
+            while b"event: result" not in seen and (chunk := each.recv(65536)):
+                seen += chunk
+            assert b"event: result" in seen
+        assert gateway.stop() == 0
 
 
 def test_a_slow_agent_holds_up_no_other(configured: Callable[..., Home], slow: Holding) -> None:

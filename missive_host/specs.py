@@ -146,6 +146,8 @@ class Candidate:
     in_flight: int = 0
     metadata: dict[str, Any] = field(default_factory=dict)
     """Its routing metadata in the group."""
+    failures: int = 0
+    """How often in a row it was not there when it was called last; 0: it answered, or was never called."""
 
 
 @dataclass(frozen=True, slots=True)

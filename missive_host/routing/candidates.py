@@ -93,6 +93,7 @@ async def _candidates(
             rows[member.agent],
             cards.get(member.agent),
             resting=member.agent in resting,
+            failures=breakers[member.agent].failures if member.agent in breakers else 0,
             in_flight=core.agents.in_flight(member.agent),
         )
         for member in members
@@ -123,7 +124,9 @@ async def _fetched(core: Core, rows: Sequence[AgentRow], *, refresh: bool, lost:
     return found
 
 
-def _candidate(member: MemberRow, row: AgentRow, card: Json | None, *, resting: bool, in_flight: int) -> Candidate:
+def _candidate(
+    member: MemberRow, row: AgentRow, card: Json | None, *, resting: bool, failures: int, in_flight: int
+) -> Candidate:
     known = capability_summary(row.alias, (*row.tags, *member.tags), row.metadata, card)
     return Candidate(
         agent=row.alias,
@@ -138,4 +141,5 @@ def _candidate(member: MemberRow, row: AgentRow, card: Json | None, *, resting: 
         resting=resting,
         in_flight=in_flight,
         metadata=dict(member.routing_metadata),
+        failures=failures,
     )

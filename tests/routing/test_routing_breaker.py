@@ -17,6 +17,7 @@ from missive_host import commands as c
 from missive_host.errors import MissiveError, OrchestrationError, TransportError
 from missive_host.ids import now
 from missive_host.routing.breaker import LONGEST_REST, REST, THRESHOLD, failed, is_resting, succeeded, tries
+from missive_host.routing.candidates import named_candidates
 from missive_host.store import AgentRow, BreakerRow, Store
 
 if TYPE_CHECKING:
@@ -64,6 +65,8 @@ async def test_three_failures_in_a_row_open_it_and_policies_look_elsewhere(home:
         view = core.local(c.AgentShow(agent="ann")).agent
         assert (view.failures, bool(view.resting_until)) == (2, False)
         assert "connection refused" in view.last_failure
+        told = {each.agent: each.failures for each in await named_candidates(core.core, ("ann", "bob"))}
+        assert told == {"ann": 2, "bob": 0}, "policies are told"
 
         await fail(core, "ann")
         view = core.local(c.AgentShow(agent="ann")).agent

@@ -166,12 +166,14 @@ class Gateway:
         self.dispatcher.on_unattended = self._supervisor.attend
         async with anyio.create_task_group() as group:
             await group.start(self._signals)
-            await group.start(listener.serve)
             # From elsewhere only who has a token sees more than whether we live.
             allowed = None if listener.is_loopback else lambda token: authenticate(token) is not None
-            health = health_app(self.status, metrics=self._metrics, paths=self._paths, allowed=allowed)
+            health = health_app(
+                self.status, metrics=self._metrics, paths=self._paths, allowed=allowed, whole=self._is_whole
+            )
             stack.enter_context(listener.mount("", health))
             stack.enter_context(listener.mount(self._receiver.path, self._receiver.app()))
+            await group.start(listener.serve)
             await self.dispatcher.reclaim(dead=lambda owner: owner.startswith("gateway/"))
             await group.start(self.dispatcher.run)
             await group.start(serve_control, control_path(core.settings.paths), self._control)
@@ -331,6 +333,10 @@ class Gateway:
             if work is not None and work.ended:
                 self.dispatcher.answers.notice(work.work_id)
                 self._ended(work)
+
+    def _is_whole(self) -> bool:
+        """Tell whether all that is to be served is served."""
+        return self._state != "starting" and not self._supervisor.awaited
 
     def status(self) -> Status:
         """Return how things stand."""

@@ -47,11 +47,13 @@ def health_app(
     metrics: Metrics | None = None,
     paths: HealthPaths | None = None,
     allowed: Callable[[str], bool] | None = None,
+    whole: Callable[[], bool] = lambda: True,
 ) -> Starlette:
     """Return the application.
 
     `truth` tells how things stand and should be quick. With `allowed`, ``/status`` and ``/metrics`` want a bearer
     token that it accepts: for a listener that others than this machine can reach. The probes need none.
+    While the gateway is not `whole`, since adapters are still to come, what is not found is 503: try it again.
     """
     at = paths or HealthPaths()
 
@@ -81,7 +83,13 @@ def health_app(
     routes = [Route(at.health, health), Route(at.ready, ready), Route(at.status, status)]
     if metrics is not None:
         routes.append(Route(at.metrics, scrape))
-    return Starlette(routes=routes, exception_handlers={HTTPException: _problem, Exception: _internal})
+
+    def problem(request: Request, error: Exception) -> Response:
+        if getattr(error, "status_code", 0) == 404 and not whole():
+            error = HTTPException(503, "this is not served at the moment", {"retry-after": "1"})
+        return _problem(request, error)
+
+    return Starlette(routes=routes, exception_handlers={HTTPException: problem, Exception: _internal})
 
 
 def _authorize(request: Request, allowed: Callable[[str], bool] | None) -> None:

@@ -109,6 +109,11 @@ class Supervisor:
             for each in self.adapters.values()
         )
 
+    @property
+    def awaited(self) -> bool:
+        """True while adapters are to be started, or to be started again."""
+        return any(each.state in ("starting", "retrying") for each in self.adapters.values())
+
     def reasons(self) -> list[str]:
         """Return why the gateway is not ready, as far as adapters are the reason."""
         return [
@@ -193,7 +198,7 @@ class Supervisor:
         report = self._dispatcher.core.report(error)
         each.last_error = report.message
         each.become("retrying")
-        return report.message
+        return f"{report.message} ({report.help})" if report.help else report.message
 
     async def _run(self, each: Supervised) -> None:
         each.become("starting")

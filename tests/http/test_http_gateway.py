@@ -13,6 +13,7 @@ from http_kit import MESSAGES, ROOT, checked
 from support.gateways import GatewayProcess
 
 from missive_host import commands as c
+from missive_host.gateway.control import ask
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,6 +68,22 @@ class Client(httpx.Client):
     def send(self, *args: Any, **kwargs: Any) -> httpx.Response:
         answer = super().send(*args, **kwargs)
         return answer if kwargs.get("stream") else checked(answer)
+
+
+def test_while_the_door_cannot_be_opened_clients_are_told_to_come_again(home: Home, token: str) -> None:
+    home.configure(CONFIG + '[adapters.web.settings.routes.hub]\nscheme = "github"\nsecret = "plain"\nagent = "echo"\n')
+    with GatewayProcess(home) as gateway:
+        wait_until(lambda: "adapter 'web' has failed" in gateway.errors)
+        assert "env:NAME" in gateway.errors, "the help says what to write"
+        with httpx.Client(base_url=gateway.url, headers={"Authorization": f"Bearer {token}"}) as client:
+            answer = client.post(MESSAGES, json=HI)
+            assert answer.status_code == 503
+            assert answer.headers["retry-after"] == "1"
+            home.configure(CONFIG)
+            ask(home.settings().paths, {"command": "reload"})
+            gateway.ready()
+            assert client.post(MESSAGES, json=HI).status_code == 200
+            assert client.get("/nothing").status_code == 404
 
 
 def test_messages_receipts_and_streams(home: Home, token: str) -> None:

@@ -52,10 +52,10 @@ class HttpAdapter:
 
     async def run(self, intake: Intake) -> None:
         """Answer requests until it is cancelled."""
-        await anyio.to_thread.run_sync(self._uploads.sweep)
         waiting = Waiting()
         app = make_app(self._context, self._guard, self._routes, self._uploads, waiting, intake)
-        with self._listener.mount(ROOT, app, on_stop=waiting.end):
+        with self._listener.mount(ROOT, app, on_stop=waiting.end):  # at once: what is not there is a 404
+            await anyio.to_thread.run_sync(self._uploads.sweep)
             await anyio.sleep_forever()
 
     def restore(self, envelope: Envelope, reply_to: Mapping[str, Any]) -> HttpDelivery:

@@ -50,6 +50,8 @@ class Reject:
     """The command failed, and would fail again. Outputs may have been sent before."""
 
     error: ErrorReport
+    dead: bool = False
+    """It is a dead letter: an operator may have it tried again, so the door keeps what it needs for that."""
 
 
 Outcome = Done | Retry | Reject

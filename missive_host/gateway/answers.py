@@ -258,7 +258,7 @@ def outcome_of(work: WorkRow) -> Outcome:
     """Return the outcome of work that has ended."""
     if work.state == "done":
         return Done()
-    return Reject(msgspec.convert(work.error, ErrorReport))
+    return Reject(msgspec.convert(work.error, ErrorReport), dead=work.state == "dead")
 
 
 def receipt_of(work: WorkRow, *, duplicate: bool = False) -> Receipt:

@@ -201,7 +201,7 @@ class Runner:
         if state == "dead":
             await self._dispatcher.note_dead(work)
         self._observe(work, state, report)
-        return Done() if report is None else Reject(report)
+        return Done() if report is None else Reject(report, dead=state == "dead")
 
     async def _back_into_lane(self, run: Run, refused: str) -> None:
         """What could not be steered waits for its turn after all, or interrupts what runs."""

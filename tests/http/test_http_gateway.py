@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -206,6 +208,30 @@ def test_a_route_of_the_config(home: Home, agent: AgentProcess, token: str) -> N
         assert HOOK_SECRET not in gateway.errors + json.dumps(gateway.documents)
 
 
+def test_the_files_of_a_dead_letter_are_there_when_it_is_tried_again(home: Home, token: str) -> None:
+    home.configure(CONFIG.replace('drain = "500ms"', "max_attempts = 1"))
+    form = {
+        "frame": (None, json.dumps({**HI, "message": "sleep 2"}).encode(), "application/json"),
+        "file": ("a.txt", b"abc", "text/plain"),
+    }
+    with GatewayProcess(home) as gateway:
+        gateway.ready()
+        with Client(gateway, token) as client:
+            receipt = client.post(MESSAGES, files=form, headers={"Prefer": "wait=0"}).headers["location"]
+            wait_until(lambda: gateway.status()["queue"]["running"] == 1)
+        gateway.kill()
+    with GatewayProcess(home) as gateway:
+        gateway.ready()
+        with Client(gateway, token) as client:
+            assert client.get(receipt, headers={"Prefer": "wait=20"}).json()["kind"] == "http_error"
+            command = [sys.executable, "-m", "missive_host", "--config", str(home.config), "intake", "retry", "--all"]
+            subprocess.run(command, env=home.environ, capture_output=True, timeout=60, check=True)
+            again = client.get(receipt, headers={"Prefer": "wait=20"}).json()
+            assert again["kind"] == "http_result", again
+            folder = home.settings().paths.data / "adapters" / "web" / "uploads"
+            wait_until(lambda: list(folder.iterdir()) == [])
+
+
 def test_a_full_gateway_says_when_to_come_again(home: Home, token: str) -> None:
     home.configure(CONFIG.replace('drain = "500ms"', 'drain = "500ms"\ncapacity = 1'))
     with GatewayProcess(home) as gateway:
@@ -213,7 +239,7 @@ def test_a_full_gateway_says_when_to_come_again(home: Home, token: str) -> None:
         with Client(gateway, token) as client:
             slow = client.post(MESSAGES, json={**HI, "message": "sleep 2"}, headers={"Prefer": "wait=0"})
             assert slow.status_code == 202
-            files: Any = {"frame": (None, json.dumps(HI)), "file": ("a.txt", b"abc", "text/plain")}
+            files: dict[str, Any] = {"frame": (None, json.dumps(HI)), "file": ("a.txt", b"abc", "text/plain")}
             full = client.post(MESSAGES, files=files)
             assert (full.status_code, full.headers["retry-after"], full.json()["id"]) == (503, "1", "h")
             assert client.get(slow.headers["location"], headers={"Prefer": "wait=20"}).status_code == 200
@@ -223,9 +249,6 @@ def test_a_full_gateway_says_when_to_come_again(home: Home, token: str) -> None:
 
 
 def test_tokens_change_while_it_runs(home: Home, token: str) -> None:
-    import subprocess
-    import sys
-
     def missive(*words: str) -> str:
         command = [sys.executable, "-m", "missive_host", "--config", str(home.config), *words]
         done = subprocess.run(command, env=home.environ, capture_output=True, text=True, timeout=60, check=True)

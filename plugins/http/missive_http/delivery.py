@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -94,12 +95,13 @@ class HttpDelivery(Answer):
     async def settle(self, outcome: Outcome) -> None:
         await super().settle(outcome)
         if not isinstance(outcome, Retry):
-            await self.forget_files()
+            await self.forget_files(keep=isinstance(outcome, Reject) and outcome.dead)
 
-    async def forget_files(self) -> None:
+    async def forget_files(self, *, keep: bool = False) -> None:
+        """Remove the files; with `keep` let them lie for a while: it may be tried again."""
         folder, self.folder = self.folder, None
         if folder is not None and self._uploads is not None:
-            await anyio.to_thread.run_sync(self._uploads.release, folder)
+            await anyio.to_thread.run_sync(partial(self._uploads.release, folder, keep=keep))
 
 
 def ended(frame_id: str, receipt_id: str, outcome: Outcome, outputs: list[Json] | None, **line: Any) -> Json:

@@ -25,7 +25,7 @@ from uuid import uuid4
 
 FOLDER = "uploads"
 ORPHAN_SECONDS = 7 * 86400
-"""Long: what waits for an agent that is down must not be taken for an orphan."""
+"""Long: what waits for an agent that is down must not be taken for an orphan, and dead letters may be tried again."""
 
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f/\\:]")
 _LONGEST_NAME = 120
@@ -90,13 +90,20 @@ class Uploads:
             with suppress(OSError):
                 os.utime(self._root / folder)
 
-    def release(self, folder: str) -> None:
-        """A delivery has ended: remove its files, if no other one has the same. It is no error if they are gone."""
+    def release(self, folder: str, *, keep: bool = False) -> None:
+        """A delivery has ended: remove its files, if no other one has the same. It is no error if they are gone.
+
+        With `keep` they stay until they are as old as orphans.
+        """
         with self._lock:
             self._held[folder] -= 1
             if self._held[folder] <= 0:
                 del self._held[folder]
-                shutil.rmtree(self._root / folder, ignore_errors=True)
+                if keep:
+                    with suppress(OSError):
+                        os.utime(self._root / folder)
+                else:
+                    shutil.rmtree(self._root / folder, ignore_errors=True)
 
     def sweep(self) -> None:
         """Remove old files that nobody holds: a process ended between writing them and taking the delivery in."""

@@ -24,8 +24,11 @@ class Callbacks:
 
     def __init__(self, core: Core) -> None:
         self._core = core
-        base = core.settings.config.gateway.public_base_url
-        self._base = base.rstrip("/") + PATH + "/" if base else None
+
+    @property
+    def _base(self) -> str | None:
+        base = self._core.settings.config.gateway.public_base_url  # as it is now: the config may be read again
+        return base.rstrip("/") + PATH + "/" if base else None
 
     @property
     def possible(self) -> bool:

@@ -12,6 +12,7 @@ from support.cores import QUICK
 
 from missive_host import commands as c
 from missive_host.gateway import following
+from missive_host.gateway.callbacks import Callbacks
 from missive_host.gateway.following import TaskFollowers
 from missive_host.gateway.listener import HttpListener
 from missive_host.gateway.push import PushReceiver
@@ -85,3 +86,12 @@ async def test_the_config_outlives_a_restart(
             await anyio.sleep(0.02)
         assert core.read(lambda tables: tables.push.list()) == ()
         assert (await core.one(c.PushList(agent="worker", task_id=task_id))).count == 0
+
+
+async def test_the_public_url_is_that_of_the_configuration_as_it_is_now(home: Home) -> None:
+    async with home.core() as core:
+        callbacks = Callbacks(core.core)
+        assert not callbacks.possible
+        home.configure('[gateway]\npublic_base_url = "https://me.example"\n')
+        core.core.settings = home.settings()
+        assert callbacks.possible

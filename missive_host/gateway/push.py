@@ -135,10 +135,13 @@ class PushReceiver:
         )
 
     async def _answer(self, request: Request) -> Response:
-        from starlette.responses import JSONResponse
+        from starlette.requests import ClientDisconnect
+        from starlette.responses import JSONResponse, Response
 
         try:
             taken = await self._receive(request)
+        except ClientDisconnect:  # anybody may do so: it is no fault of ours
+            return Response(status_code=499)  # nobody reads it
         except RejectedError as error:
             self.rejected += 1
             await self._reject(request, error)

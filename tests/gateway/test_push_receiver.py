@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import httpx
 import pytest
 from push_kit import CREDENTIALS, TOKEN, post, receiving, started
 from support.cores import BINDINGS
@@ -178,3 +179,17 @@ async def test_a_shared_secret(home: Home, push_agent: AgentProcess) -> None:
         assert (await post(url, update(plain), **good)).status_code == 202, "a task of one agent only"
         assert (await post(url, update("unheard-of"), **good)).status_code == 401
         assert {core.task(task_id).state, core.task(plain).state} == {"completed"}
+
+
+async def test_who_goes_away_in_the_middle_is_no_error(home: Home, caplog: pytest.LogCaptureFixture) -> None:
+    async with home.core() as core, receiving(core) as (receiver, url):
+        place = httpx.URL(url)
+        assert place.port is not None
+        async with await anyio.connect_tcp(place.host, place.port) as stream:
+            head = f"POST {place.path} HTTP/1.1\r\nHost: {place.host}\r\nContent-Type: application/json\r\n"
+            await stream.send(f"{head}Content-Length: 100\r\n\r\n{{".encode())
+            await anyio.sleep(0.2)
+        await anyio.sleep(0.2)
+        assert (await post(url, {})).status_code == 400
+        assert receiver.rejected == 1
+        assert "ClientDisconnect" not in caplog.text

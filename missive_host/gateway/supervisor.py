@@ -133,19 +133,19 @@ class Supervisor:
         Return what was done, in words.
         """
         changed: list[str] = []
+        stopped: set[str] = set()
         wanted = {name: block for name, block in blocks.items() if block.enabled}
         for name, each in tuple(self.adapters.items()):
             if name not in wanted or anew or wanted[name] != each.block:
                 await self._stop(each)
+                del self.adapters[name]
+                stopped.add(name)
                 if name not in wanted:
-                    del self.adapters[name]
                     changed.append(f"adapter '{name}' stopped")
         for name, block in wanted.items():
-            known = self.adapters.get(name)
-            if known is not None and not known.done.is_set():
-                continue
-            changed.append(f"adapter '{name}' started" + (" anew" if known is not None else ""))
-            self._start(name, block)
+            if name not in self.adapters:
+                changed.append(f"adapter '{name}' started" + (" anew" if name in stopped else ""))
+                self._start(name, block)
         return tuple(changed)
 
     async def started(self) -> None:

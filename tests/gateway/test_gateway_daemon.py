@@ -286,6 +286,19 @@ async def test_reload_starts_what_is_new_and_keeps_what_cannot_be_used(home: Hom
         assert gateway.status()["ready"]
 
 
+async def test_an_adapter_that_has_come_to_its_end_is_not_started_anew_for_nothing(home: Home) -> None:
+    with GatewayProcess(home, stdin=True) as gateway:
+        gateway.ready()
+        gateway.end_input()
+        deadline = time.monotonic() + 10
+        while gateway.status()["adapters"][0]["state"] != "finished":
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        assert ask(home.settings().paths, {"command": "reload"})["changed"] == []
+        home.configure(PIPE.replace("64", "32"))
+        assert ask(home.settings().paths, {"command": "reload"})["changed"] == ["adapter 'pipe' started anew"]
+
+
 async def test_only_one_adapter_reads_standard_input(home: Home) -> None:
     home.configure(PIPE + "\n[adapters.second]\nkind = 'stdio'\n")
     with GatewayProcess(home, stdin=True) as gateway:

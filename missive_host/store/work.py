@@ -70,7 +70,7 @@ _PRUNE = """
     DELETE FROM work
     WHERE ordinal IN (
         SELECT ordinal FROM work
-        WHERE finished_at < ? AND state <> 'dead'
+        WHERE finished_at < ? AND (state <> 'dead' OR kind = 'job')
             AND (delivered_at IS NOT NULL OR kind <> 'delivery' OR reply_to_json IS NULL)
         LIMIT ?
     )
@@ -396,7 +396,8 @@ class Work:
         return row[0] if row else None
 
     def count_dead(self) -> int:
-        (count,) = self._execute("SELECT COUNT(*) FROM work WHERE state = 'dead'").fetchone()
+        """Return how many dead letters there are: deliveries. A job that has ended so has failed, and that is all."""
+        (count,) = self._execute("SELECT COUNT(*) FROM work WHERE state = 'dead' AND kind = 'delivery'").fetchone()
         return int(count)
 
     # --- dead letters, and what is too old

@@ -489,6 +489,14 @@ def test_what_has_ended_is_forgotten_but_for_dead_letters(store: Store) -> None:
     assert states(store) == {"3": "failed", "4": "ready"}
 
 
+def test_a_job_is_no_dead_letter(store: Store) -> None:
+    put(store, "job", kind="job", adapter="job", max_attempts=1)
+    (row,) = claim(store)
+    store.write(lambda t: t.work.finish(row, "dead", at=T1))
+    assert store.read(lambda t: t.work.count_dead()) == 0, "nobody could drop it, or have it tried again"
+    assert store.write(lambda t: t.work.prune(T2)) == 1
+
+
 def test_an_answer_is_not_forgotten_before_it_is_delivered(store: Store) -> None:
     put(store, "1", "2", reply_to={})
     put(store, "nobody can have it")

@@ -147,3 +147,25 @@ def test_folders_as_sessions_are_conversations(drop: Drop, gateway_home: Home, l
     assert contexts[0] == contexts[1]
     assert contexts[2] == contexts[3]
     assert len({contexts[0], contexts[2], contexts[4]}) == 3
+
+
+def test_a_busy_session_holds_up_no_other(drop: Drop, gateway_home: Home, logged: Logged) -> None:
+    configure(drop, gateway_home, "session_folders = true")
+    count = 50
+
+    def put(name: str, text: str, folder: str) -> None:
+        command = {"id": name, "command": "send", "agent": "echo", "message": text}
+        drop.put(f"{name}.json", command, folder=folder)
+
+    for number in range(count):
+        put(f"{number:03}", "slow 1" if number == 0 else f"echo {number:03}", "alice")
+    with GatewayProcess(gateway_home).ready() as gateway:
+        until(logged)
+        put("zz", "echo bob", "bob")
+        until(lambda: "zz.result.json" in drop.names())
+        assert len(drop.names("in/alice")) == count, "none of hers is answered yet"
+        until(lambda: len(drop.answers()) == count + 1)
+        assert gateway.stop() == 0
+    order = [text for text in logged() if text.startswith("echo 0")]
+    assert order == sorted(order)
+    assert len(order) == count - 1

@@ -12,6 +12,7 @@ A file is taken only when there is room for it, so what cannot be worked on stay
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     from missive_host.envelopes import Envelope
     from missive_host.protocols import AdapterContext, Delivery, Intake, Outcome
 
+AHEAD = 16
+"""How many files of a session folder are taken at once: a session that is busy must not hold up the others."""
 COMPLAINTS = 1000
 """How many things are complained of once; then all is forgotten, and complained of again."""
 
@@ -64,6 +67,9 @@ class FileDropAdapter:
         self._complaints: set[str] = set()
         self._hands: set[str] = set()
         """The ids of the claims that are in our hands, or in the host's."""
+        self._ahead: Counter[str] = Counter()
+        """How many of them are of each folder."""
+        self._watch: Watch | None = None
         self._places = anyio.Semaphore(options["concurrency"] or (100_000 if context.durable else 4))
         self._busy = 0
         self._idle = anyio.Event()
@@ -107,7 +113,7 @@ class FileDropAdapter:
         claim = Claim.parse(folder, file)
         if claim is None or "/" in folder or folder.startswith("."):
             raise ValidationError("what was kept of a file that was taken in is damaged")
-        self._hands.add(claim.uid)
+        self._hold(claim)
         return FileDropDelivery(
             envelope,
             claim,
@@ -146,12 +152,18 @@ class FileDropAdapter:
             interval=options["poll_interval"],
             log=self._log,
         )
+        self._watch = watch
         async with watch:
             while left is None or left:
-                scan = await self._scan()
+                passed = {folder for folder in self._ahead if self._has_enough(folder)}
+                scan = await self._scan(frozenset(passed))
                 taken = 0
                 items: list[Claim | tuple[str, str]] = [] if scan is None else [*scan.left, *scan.ready]
                 for item in items:
+                    folder = item.folder if isinstance(item, Claim) else item[1]
+                    if folder in passed or self._has_enough(folder):
+                        passed.add(folder)  # with all that is left in it, since its order counts
+                        continue
                     taken += await self._one(item, intake)
                     if taken == left:
                         return
@@ -162,10 +174,14 @@ class FileDropAdapter:
                     return
                 await watch.wait()
 
-    async def _scan(self) -> Scan | None:
+    def _has_enough(self, folder: str) -> bool:
+        """Tell whether as much of a session's folder is under way as may be."""
+        return bool(folder) and self._durable and not self._once and self._ahead[folder] >= AHEAD
+
+    async def _scan(self, passed: frozenset[str]) -> Scan | None:
         """Look at the inbox; None if it cannot be read now, which in ``once`` raises `IoError`."""
         try:
-            scan = await anyio.to_thread.run_sync(self._inbox.scan, self._hands)
+            scan = await anyio.to_thread.run_sync(self._inbox.scan, self._hands, passed)
             if scan.deaths:
                 await anyio.to_thread.run_sync(self._recover)
         except OSError as error:
@@ -206,7 +222,7 @@ class FileDropAdapter:
         except BaseException:
             self._let_go()
             raise
-        self._hands.add(claim.uid)
+        self._hold(claim)
         if isinstance(found, Refusal):
             await self._refuse(claim, found)
             return True
@@ -267,7 +283,7 @@ class FileDropAdapter:
 
     def _restored(self, delivery: FileDropDelivery, outcome: Outcome, answered: Answered | None) -> None:
         self._owed.pop(delivery.claim.uid, None)
-        self._hands.discard(delivery.claim.uid)
+        self._let_fall(delivery.claim)
         if answered is not None and not isinstance(outcome, Retry):
             error = None if isinstance(outcome, Done) else outcome.error
             self._count(delivery.claim, error, delivery.output_count, answered)
@@ -330,9 +346,25 @@ class FileDropAdapter:
 
     def _done_with(self, claim: Claim) -> None:
         self._owed.pop(claim.uid, None)
-        if claim.uid in self._hands:  # else it was answered twice
-            self._hands.discard(claim.uid)
+        if self._let_fall(claim):
             self._let_go()
+
+    def _hold(self, claim: Claim) -> None:
+        if claim.uid not in self._hands:
+            self._hands.add(claim.uid)
+            self._ahead[claim.folder] += 1
+
+    def _let_fall(self, claim: Claim) -> bool:
+        """Take a claim out of our hands; False if it is not in them: it was answered twice."""
+        if claim.uid not in self._hands:
+            return False
+        self._hands.discard(claim.uid)
+        self._ahead[claim.folder] -= 1
+        if not self._ahead[claim.folder]:
+            del self._ahead[claim.folder]
+        elif claim.folder and self._ahead[claim.folder] == AHEAD // 2 and self._watch is not None:
+            self._watch.wake()  # there is room for more of this session
+        return True
 
     def _let_go(self) -> None:
         self._busy -= 1

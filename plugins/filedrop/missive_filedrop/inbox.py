@@ -53,12 +53,15 @@ class Inbox:
 
     # --- looking
 
-    def scan(self, working: set[str]) -> Scan:
-        """Look at all that is there; `working` are the ids of the claims that are in our hands. Raises `OSError`."""
+    def scan(self, working: set[str], passed: frozenset[str] = frozenset()) -> Scan:
+        """Look at all that is there but the folders of `passed` sessions. Raises `OSError`.
+
+        `working` are the ids of the claims that are in our hands.
+        """
         scan = Scan()
         claims: list[Claim] = []
         dead: dict[str, bool] = {}
-        found = nsmallest(BATCH + 1, self._requests(scan, claims, dead))
+        found = nsmallest(BATCH + 1, self._requests(scan, claims, dead, passed))
         scan.more = len(found) > BATCH
         scan.ready = found[:BATCH]
         for claim in claims:
@@ -82,7 +85,9 @@ class Inbox:
             pass
         return {claim.uid for claim in claims}
 
-    def _requests(self, scan: Scan, claims: list[Claim], dead: dict[str, bool]) -> Iterator[tuple[str, str]]:
+    def _requests(
+        self, scan: Scan, claims: list[Claim], dead: dict[str, bool], passed: frozenset[str] = frozenset()
+    ) -> Iterator[tuple[str, str]]:
         folders = [""]
         while folders:
             folder = folders.pop()
@@ -94,7 +99,7 @@ class Inbox:
                     elif not folder and (owner := owner_of_lock(name)) is not None:
                         self._is_dead(owner, dead)
                 elif self._sessions and not folder and entry.is_dir(follow_symlinks=False):
-                    if self._is_session(entry, scan):
+                    if name not in passed and self._is_session(entry, scan):
                         folders.append(name)
                 elif is_ready(name):
                     if entry.is_file(follow_symlinks=False):

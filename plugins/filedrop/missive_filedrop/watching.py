@@ -64,6 +64,11 @@ class Watch:
             while self._woken.recv(4096):
                 pass
 
+    def wake(self) -> None:
+        """Let `wait` return. May be called from any thread."""
+        with suppress(BlockingIOError, OSError):
+            self._waker.send(b"!")
+
     def _start(self) -> None:
         try:
             from watchdog.events import FileSystemEventHandler
@@ -93,8 +98,7 @@ class Watch:
         name = os.fsdecode(event.dest_path or event.src_path).rpartition("/")[2]
         new_folder = event.is_directory and event.event_type != "modified" and name[:1] != "."
         if new_folder or (not event.is_directory and name and is_ready(name)):
-            with suppress(BlockingIOError, OSError):
-                self._waker.send(b"!")
+            self.wake()
 
 
 def _do_not_hold_back() -> None:

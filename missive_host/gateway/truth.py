@@ -64,7 +64,7 @@ class Truth:
                 len(tables.schedules.list()),
                 tables.sessions.count(),
                 tables.work.count_dead(),
-                tables.work.oldest_open(),
+                tables.work.oldest_waiting(at=now()),
                 tables.breakers.list(),
                 tables.events.last_sequence(),
             )

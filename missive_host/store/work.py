@@ -85,12 +85,16 @@ _PROMOTE = """
 # The index is named, since SQLite does not see that these are among its rows, and would read all that has ever ended.
 _ORPHANED = _SELECT + " INDEXED BY work_open WHERE state IN ('queued', 'ready', 'running') AND state = 'running'"
 _ORPHANED += " AND owner NOT IN (SELECT owner FROM workers) ORDER BY ordinal"
-_OLDEST_OPEN = """
-    SELECT accepted_at FROM work WHERE ordinal = (
-        SELECT MIN(ordinal) FROM work INDEXED BY work_open
-        WHERE state IN ('queued', 'ready', 'running') AND state <> 'running'
+_OLDEST_WAITING = """
+    SELECT MIN(since) FROM (
+        SELECT accepted_at AS since FROM work WHERE ordinal = (
+            SELECT MIN(ordinal) FROM work INDEXED BY work_open
+            WHERE state IN ('queued', 'ready', 'running') AND state <> 'running' AND adapter <> 'job'
+        )
+        UNION ALL SELECT MIN(run_at) FROM work INDEXED BY work_ready WHERE state = 'ready' AND run_at <= ?
     )
 """
+"""Of deliveries since they came; of jobs since they are due: one that is to begin tomorrow does not wait."""
 
 JOB_CRASHES = 10
 """How often a job is begun, at the least, if it is the process that runs it that ends: that is not the job's fault."""
@@ -390,10 +394,10 @@ class Work:
             ).fetchall()
         )
 
-    def oldest_open(self) -> str | None:
-        """Return when the oldest work that waits was taken in, or None."""
-        row = self._execute(_OLDEST_OPEN).fetchone()
-        return row[0] if row else None
+    def oldest_waiting(self, *, at: str) -> str | None:
+        """Return since when the work waits that waits for the longest, or None."""
+        since: str | None = self._execute(_OLDEST_WAITING, (at,)).fetchone()[0]
+        return since
 
     def count_dead(self) -> int:
         """Return how many dead letters there are: deliveries. A job that has ended so has failed, and that is all."""

@@ -401,7 +401,15 @@ def test_lists_and_counts(store: Store) -> None:
     assert ids(tried=True) == ["1"]
     assert ids(tried=False) == ["2", "3"]
     assert store.read(lambda t: t.work.open_counts()) == {"http": {"queued": 1, "running": 1}, "job": {"ready": 1}}
-    assert store.read(lambda t: t.work.oldest_open()) == T0
+    assert store.read(lambda t: t.work.oldest_waiting(at=T1)) == T0
+
+
+def test_a_job_that_is_to_begin_later_does_not_wait(store: Store) -> None:
+    put(store, "job", kind="job", adapter="job", run_at=T1)
+    assert store.read(lambda t: t.work.oldest_waiting(at=T0)) is None
+    assert store.read(lambda t: t.work.oldest_waiting(at=T2)) == T1, "not since it was asked for"
+    put(store, "tried again later", run_at=T2)
+    assert store.read(lambda t: t.work.oldest_waiting(at=T0)) == T0, "a delivery has waited all the time"
 
 
 def test_what_has_ended_slows_nothing_down(tmp_path: Path) -> None:
@@ -411,7 +419,7 @@ def test_what_has_ended_slows_nothing_down(tmp_path: Path) -> None:
         "is_due": lambda t: t.work.is_due(at=T0),
         "to_cancel": lambda t: t.work.to_cancel("a"),
         "reclaim": lambda t: t.work.reclaim(at=T0),
-        "oldest_open": lambda t: t.work.oldest_open(),
+        "oldest_waiting": lambda t: t.work.oldest_waiting(at=T1),
         "open_counts": lambda t: t.work.open_counts(),
         "open_places": lambda t: t.work.open_places(),
         "count_dead": lambda t: t.work.count_dead(),

@@ -103,6 +103,17 @@ async def test_an_event_that_was_never_sent(home: Home, agent: AgentProcess, num
         assert "Last-Event-ID" in answer.json()["detail"]
 
 
+async def test_who_has_had_more_than_there_is_now_gets_the_rest(home: Home, agent: AgentProcess) -> None:
+    """A crash has made the request begin anew: its first results are not there yet."""
+    async with serving(home, agent) as door:
+        frame = {"command": "send", "agent": "echo", "message": "sleep 1"}
+        place = (await door.post(frame, Prefer="wait=0")).headers["location"]
+        answer = await door.get(place, Accept="text/event-stream", Last_Event_ID="2")
+        assert answer.status_code == 200
+        assert "event: output" in answer.text
+        assert "event: result" in answer.text
+
+
 async def test_lines_instead_of_events(home: Home, agent: AgentProcess) -> None:
     async with serving(home, agent) as door:
         answer = await door.post(STREAM, Accept="application/x-ndjson")

@@ -42,7 +42,7 @@ class Receipts:
         form = answer_type(request.headers, (JSON, EVENTS, NDJSON))
         found = await self._find(request.path_params["receipt_id"], principal)
         if form != JSON and request.method == "GET":
-            after = _last_event(request.headers, found.outputs)
+            after = _last_event(request.headers, found)
             heartbeat = self._options["heartbeat"]
             return follow(self._intake, found, form, self._waiting, heartbeat=heartbeat, after=after)
         seconds, headers = wait_of(request.headers, 0, self._options["max_wait"])
@@ -120,11 +120,15 @@ def follow(
     )
 
 
-def _last_event(headers: Mapping[str, str], known: int) -> int:
-    """Return how many results the client has had already. Raises `ProblemError`."""
+def _last_event(headers: Mapping[str, str], found: Receipt) -> int:
+    """Return how many results the client has had already. Raises `ProblemError`.
+
+    Of a request that a crash has made begin anew there may be fewer than it has had.
+    """
     text = headers.get("last-event-id", "").strip()
     if not text:
         return 0
-    if not (text.isascii() and text.isdigit() and len(text) <= 15 and int(text) <= known):
+    number = int(text) if text.isascii() and text.isdigit() and len(text) <= 15 else -1
+    if number < 0 or (number > found.outputs and found.state in ENDED):
         raise refused(400, "header `Last-Event-ID`: is not the id of an event of this receipt", help="leave it out")
-    return int(text)
+    return min(number, found.outputs)

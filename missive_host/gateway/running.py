@@ -242,7 +242,9 @@ class Runner:
         accepted = datetime.fromisoformat(work.accepted_at)
         self._observer.delivered(work.adapter, state, (datetime.now(UTC) - accepted).total_seconds())
         # Who sends may name agents that there are not: each would be a series for ever.
-        if report is not None and work.agent_alias is not None and report.category != "validation":
+        # What we cut off is no fault of the agent.
+        at_fault = state == "failed" and report is not None and report.category != "validation"
+        if at_fault and report is not None and work.agent_alias is not None:
             self._observer.agent_error(work.agent_alias, report.category)
 
 

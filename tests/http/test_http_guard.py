@@ -55,6 +55,21 @@ async def test_a_token_is_needed_and_counts_at_once(home: Home, agent: AgentProc
             assert door.intake.runs == 2
 
 
+async def test_each_token_has_sessions_of_its_own(home: Home, agent: AgentProcess) -> None:
+    frame = {**HI, "source": {"source_id": "app", "resume_name": "thread-1"}}
+    with home.store() as store:
+        async with serving(home, agent, auth="token", authenticate=Authenticator(store)) as door:
+            for name in ("ci", "nightly"):
+                assert (await door.post(frame, **bearer(create(door.core, name)))).status_code == 200
+            sessions = [kept.delivery.envelope.session for kept in door.intake.kept.values()]
+            assert sessions == [("ci:app", "thread-1"), ("nightly:app", "thread-1")]
+            long = {**HI, "source": {"source_id": "a" * 256}}
+            answer = await door.post(long, **bearer(create(door.core, "other")))
+            assert (answer.status_code, answer.json()["error"]["category"]) == (400, "validation")
+            assert "250 characters" in answer.json()["error"]["message"]
+            assert door.intake.runs == 2
+
+
 @pytest.mark.parametrize("header", ["", "Bearer", "Basic {}", "Bearer x{}", "{}", "Bearer " + "y" * 5000])
 async def test_what_is_no_token(home: Home, header: str) -> None:
     with home.store() as store:

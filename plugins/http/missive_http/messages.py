@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 SOURCE_ID = "http"
 """``source.source_id`` of a frame that names none."""
+SOURCE_LENGTH = 256
+"""Of the contract; the name of the token is a part of it."""
 
 BATCH_CONCURRENCY = 64
 """How many frames of one batch are under way at once."""
@@ -100,6 +102,7 @@ class Messages:
                 found = refused(403, refusal, help="ask for a token with a wider scope: `missive token create --help`")
                 found.frame_id = envelope.id
                 raise found
+            envelope = _of_principal(envelope, principal)
         if key is not None:
             key = f"{principal.name if principal else ''}:{key}"
         return msgspec.structs.replace(envelope, idempotency_key=key)
@@ -221,6 +224,22 @@ class Messages:
         found = await self._submit(delivery, route.principal)
         delivery.leave()
         return accepted(found, {"Idempotency-Replayed": "true"} if found.duplicate else {}, envelope.id)
+
+
+def _of_principal(envelope: Envelope, principal: Principal) -> Envelope:
+    """Return the envelope with a source that only this principal can have, so that nobody gets into another's session.
+
+    Raises `ProblemError` if its name is too long then.
+    """
+    source_id = f"{principal.name}:{envelope.source.source_id}"
+    if len(source_id) > SOURCE_LENGTH:
+        room = SOURCE_LENGTH - len(principal.name) - 1
+        raise ProblemError(
+            400,
+            ValidationError(f"field `source.source_id`: with this token it may have {room} characters"),
+            frame_id=envelope.id,
+        )
+    return msgspec.structs.replace(envelope, source=msgspec.structs.replace(envelope.source, source_id=source_id))
 
 
 def _key(header: str | None, field: str | None) -> str | None:

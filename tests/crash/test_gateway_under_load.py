@@ -401,7 +401,7 @@ def test_what_ends_the_gateway_again_and_again_is_a_dead_letter(
         assert gateway.status()["queue"]["dead"] == 1
         (dead,) = missive(home, "intake", "list")["data"]["deliveries"]
         harmless.set()
-        missive(home, "intake", "retry", "--receipt", dead["receipt_id"])
+        missive(home, "intake", "retry", dead["receipt_id"])
         answer = gateway.until(lambda _: (found := ended(gateway)["bad"])["ok"] and found)
         assert text(answer) == "yes"
         assert gateway.status()["queue"]["dead"] == 0
@@ -420,7 +420,7 @@ def test_a_dead_letter_that_was_a_file_gets_a_second_answer(configured: Callable
         until((home.folder / "out" / "bad.error.json").exists)
         (dead,) = missive(home, "intake", "list")["data"]["deliveries"]
         slow.release()
-        missive(home, "intake", "retry", "--receipt", dead["receipt_id"])
+        missive(home, "intake", "retry", dead["receipt_id"])
         until((home.folder / "out" / "bad.result.json").exists)
         document = json.loads((home.folder / "out" / "bad.result.json").read_text())
         assert text(document["outputs"][0]) == "done"

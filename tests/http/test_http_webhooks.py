@@ -18,6 +18,8 @@ from missive_host.errors import ConfigError, MissiveError
 from missive_host.security.secrets import Secret
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import httpx
     from support.cores import Home
 
@@ -86,27 +88,22 @@ async def test_a_ping_is_no_message(home: Home) -> None:
 @pytest.mark.parametrize(
     ("route", "headers"),
     [
-        ("repo", {}),
-        ("repo", github(BODY, secret="another")),
-        ("repo", github(BODY + b" ")),
-        ("repo", {**github(BODY), "X-Hub-Signature-256": "sha1=abc"}),
-        ("repo", {**github(BODY), "X-Hub-Signature-256": ""}),
-        ("shop", {}),
-        ("shop", standard(BODY, key=b"another key of that length")),
-        ("shop", {**standard(BODY), "webhook-id": "msg_2"}),
-        ("shop", {**standard(BODY), "webhook-timestamp": "soon"}),
+        ("repo", dict),
+        ("repo", lambda: github(BODY, secret="another")),
+        ("repo", lambda: github(BODY + b" ")),
+        ("repo", lambda: {**github(BODY), "X-Hub-Signature-256": "sha1=abc"}),
+        ("repo", lambda: {**github(BODY), "X-Hub-Signature-256": ""}),
+        ("shop", dict),
+        ("shop", lambda: standard(BODY, key=b"another key of that length")),
+        ("shop", lambda: standard(BODY, at=time.time() - 400)),
+        ("shop", lambda: standard(BODY, at=time.time() + 400)),
+        ("shop", lambda: {**standard(BODY), "webhook-id": "msg_2"}),
+        ("shop", lambda: {**standard(BODY), "webhook-timestamp": "soon"}),
     ],
 )
-async def test_what_is_not_signed_is_refused(home: Home, route: str, headers: dict[str, str]) -> None:
+async def test_what_is_not_signed_is_refused(home: Home, route: str, headers: Callable[[], dict[str, str]]) -> None:
     async with serving(home, routes=ROUTES, environ=ENVIRON) as door:
-        assert (await call(door, route, headers)).status_code == 401
-        assert door.intake.kept == {}
-
-
-@pytest.mark.parametrize("seconds", [-400, 400])
-async def test_what_was_signed_long_ago_or_will_be_is_refused(home: Home, seconds: int) -> None:
-    async with serving(home, routes=ROUTES, environ=ENVIRON) as door:
-        assert (await call(door, "shop", standard(BODY, at=time.time() + seconds))).status_code == 401
+        assert (await call(door, route, headers())).status_code == 401
         assert door.intake.kept == {}
 
 

@@ -39,11 +39,11 @@ class AdapterStatus(msgspec.Struct, frozen=True, kw_only=True):
 class AdapterQueue(msgspec.Struct, frozen=True, kw_only=True):
     """What waits, by state."""
 
-    queued: int = 0
+    queued: int
     """Behind another of the same session."""
-    ready: int = 0
+    ready: int
     """Next to run."""
-    running: int = 0
+    running: int
 
 
 class QueueStatus(AdapterQueue, frozen=True, kw_only=True):

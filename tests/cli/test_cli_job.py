@@ -9,16 +9,13 @@ import subprocess
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import click
 import pytest
+from cli_kit import build
 
 from missive_host import commands as c, outputs as o, outputs_jobs as j
-from missive_host.cli.app import App
 from missive_host.cli.human import HumanRenderer, renderer_of
 from missive_host.cli.human_jobs import RENDERERS
-from missive_host.cli.root import make_root
 from missive_host.cli.screen import Screen
-from missive_host.cli.verbs import Verb
 from missive_host.errors import ErrorReport
 
 if TYPE_CHECKING:
@@ -28,20 +25,6 @@ if TYPE_CHECKING:
 
 WHEN = "2026-01-02T03:04:05.000000Z"
 O = c.JobOptions  # noqa: E741 - many of them, in short lines
-
-
-def build(*words: str) -> c.Command:
-    """Return the struct that a command line means, without running it."""
-    app = App(words)
-    ctx = make_root().make_context("missive", list(words), obj=app)
-    while isinstance(ctx.command, click.Group):
-        first = "_protected_args" if hasattr(ctx, "_protected_args") else "protected_args"  # before click 8.2
-        rest = [*getattr(ctx, first), *ctx.args]
-        name, command, rest = ctx.command.resolve_command(ctx, rest)
-        assert command is not None
-        ctx = command.make_context(name, rest, parent=ctx)
-    assert isinstance(ctx.command, Verb)
-    return ctx.command.build(app, ctx.params)
 
 
 CASES: list[tuple[str, c.Command]] = [

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal
 import click
 import msgspec
 import pytest
+from cli_kit import build
 from msgspec import Meta
 
 from missive_host import commands as c
@@ -15,21 +16,6 @@ from missive_host.cli.kit import Field, verb
 from missive_host.cli.root import make_root
 from missive_host.cli.verbs import Verb, dict_value, json_value
 from missive_host.errors import ValidationError
-
-
-def build(*words: str) -> c.Command:
-    """Return the struct that a command line means, without running it."""
-    app = App(words)
-    ctx = make_root().make_context("missive", list(words), obj=app)
-    while isinstance(ctx.command, click.Group):
-        first = "_protected_args" if hasattr(ctx, "_protected_args") else "protected_args"  # before click 8.2
-        rest = [*getattr(ctx, first), *ctx.args]
-        name, command, rest = ctx.command.resolve_command(ctx, rest)
-        assert command is not None
-        ctx = command.make_context(name, rest, parent=ctx)
-    assert isinstance(ctx.command, Verb)
-    return ctx.command.build(app, ctx.params)
-
 
 CASES: list[tuple[str, c.Command]] = [
     ("send echo hello", c.Send(agent="echo", message="hello")),

@@ -5,16 +5,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-import click
 import msgspec
 import pytest
+from cli_kit import build
 from route_kit import answer, document, events, gang, nobody, run, says, task
 from support.doors import StdioProcess
 
 from missive_host import commands as c
-from missive_host.cli.app import App
-from missive_host.cli.root import make_root
-from missive_host.cli.verbs import Verb
 from missive_host.outputs import SendResult, StreamResult
 from missive_host.outputs_routes import RouteExplainResult, RouteResult
 
@@ -23,19 +20,6 @@ if TYPE_CHECKING:
     from support.misbehaving import Start
 
     from missive_host.demo.fleet import AgentProcess
-
-
-def build(*words: str) -> c.Command:
-    """Return the struct that a command line means, without running it."""
-    app = App(words)
-    ctx = make_root().make_context("missive", list(words), obj=app)
-    while isinstance(ctx.command, click.Group):
-        first = "_protected_args" if hasattr(ctx, "_protected_args") else "protected_args"  # before click 8.2
-        name, command, rest = ctx.command.resolve_command(ctx, [*getattr(ctx, first), *ctx.args])
-        assert command is not None
-        ctx = command.make_context(name, rest, parent=ctx)
-    assert isinstance(ctx.command, Verb)
-    return ctx.command.build(app, ctx.params)
 
 
 ALL_NEEDS = c.Requirements(

@@ -12,6 +12,7 @@ than that the task was submitted.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +45,7 @@ Won = Callable[["Attempt"], Awaitable[bool]]
 """Called when an attempt succeeds; False: another was first."""
 
 
-class Attempt:
+class Attempt(ABC):
     """A message to one agent. It is made when it is known that the agent may get it, and run once."""
 
     def __init__(self, core: Core, command: Send | Stream, agent: str, reserved: list[str]) -> None:
@@ -139,8 +140,9 @@ class Attempt:
             if self.unwanted:
                 await self.tell()
 
+    @abstractmethod
     async def _run(self, accept_seconds: float | None, limit: anyio.Semaphore | None) -> None:
-        raise NotImplementedError
+        """Call the agent, and keep what comes of it. Raises `MissiveError`."""
 
     async def _begin(self, kind: str) -> tuple[Exchange, Request]:
         try:

@@ -40,10 +40,10 @@ class Keeping:
         return Receipt(str(len(self.taken)), adapter="file-drop", state="ready", accepted_at="")
 
     async def follow(self, *args: Any, **kwargs: Any) -> None:
-        raise NotImplementedError
+        raise AssertionError("the folder is answered by delivery, not by following")
 
     async def receipt(self, receipt_id: str) -> Receipt:
-        raise NotImplementedError
+        raise AssertionError("the folder does not ask for receipts")
 
 
 async def taken(adapter: FileDropAdapter, count: int = 1, intake: Keeping | None = None) -> list[Any]:

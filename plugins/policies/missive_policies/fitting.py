@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -175,16 +176,16 @@ def no_match(field: Field, mode: PlanMode, *, state: dict[str, Any] | None = Non
     return written(field, mode, {}, lambda _: "it fits", state=state)
 
 
-class Stateless:
+class Stateless(ABC):
     """A policy that remembers nothing."""
 
     def plan(self, request: RouteRequest, candidates: tuple[Candidate, ...], state: Mapping[str, Any]) -> RoutePlan:  # noqa: ARG002
         """Return the plan. Raises `ValidationError` for a request that cannot be meant."""
         return self.choose(survey(request, candidates))
 
+    @abstractmethod
     def choose(self, field: Field) -> RoutePlan:
         """Choose among the candidates that fit."""
-        raise NotImplementedError
 
 
 def weight_of(candidate: Candidate) -> float:

@@ -23,6 +23,7 @@ from missive_host.store.rows import WorkRow
 
 if TYPE_CHECKING:
     from support.cores import Home
+    from support.misbehaving import Start
 
     from missive_host.demo.fleet import AgentProcess
     from missive_host.protocols import Delivery, Outcome
@@ -115,31 +116,38 @@ def broken(dispatcher: Dispatcher, monkeypatch: pytest.MonkeyPatch) -> Iterator[
         yield
 
 
-async def test_only_calls_on_agents_that_there_are_count_as_their_errors(home: Home) -> None:
+async def test_what_counts_as_an_error_of_an_agent(home: Home, misbehaving: Start) -> None:
     class Counting:
         def __init__(self) -> None:
             self.agents: list[str] = []
+            self.outcomes: list[str] = []
 
         def delivered(self, adapter: str, outcome: str, seconds: float) -> None:
-            """Nothing is expected of it."""
+            self.outcomes.append(outcome)
 
         def agent_error(self, agent: str, category: str) -> None:
             self.agents.append(agent)
 
     async with home.core() as core:
         core.core.run_local(c.AgentAdd(agent="gone", url="http://127.0.0.1:1"))
+        core.core.run_local(c.AgentAdd(agent="slow", url=misbehaving(lambda exchange: exchange.hang()).url))
         counting = Counting()
         dispatcher = Dispatcher(core.core, files=lambda _: None, adapter_limit=lambda _: None, observer=counting)
         intake = GatewayIntake("pipe", dispatcher, Room(lambda: 9, lambda _: None))
         async with anyio.create_task_group() as group:
             await group.start(dispatcher.run)
-            for name in ("nobody", "gone"):
-                given = Given(b'{"id": "1", "command": "send", "agent": "%s", "message": "hi"}' % name.encode())
-                await intake.submit(given)
-                with anyio.fail_after(20):
+            with anyio.fail_after(20):
+                for name in ("nobody", "gone", "slow"):
+                    given = Given(b'{"id": "1", "command": "send", "agent": "%s", "message": "hi"}' % name.encode())
+                    receipt = await intake.submit(given)
+                    if name == "slow":
+                        while receipt.id not in dispatcher.runs:
+                            await anyio.sleep(0.01)
+                        await dispatcher.interrupt(receipt.id, "something else comes first")
                     await given.settled.wait()
             group.cancel_scope.cancel()
-        assert counting.agents == ["gone"], "who sends may name anything: each name would be a series for ever"
+        assert counting.outcomes == ["failed", "failed", "cancelled"]
+        assert counting.agents == ["gone"], "not a name that anybody can send, nor what was cut off here"
 
 
 async def test_room_is_counted_by_delivery() -> None:

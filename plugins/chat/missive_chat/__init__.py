@@ -1,0 +1,39 @@
+"""The ``chat`` plugin: a channel talks to an agent, or to a group of them.
+
+One bridge for all platforms; each is a kind of adapter, with an extra of its own. This module only declares.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from missive_chat.options import SHARED
+from missive_host.hookspecs import hookimpl
+from missive_host.specs import AdapterSpec, Option
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MISSIVE_API = 1
+
+CONTRACT = "missive.chat.v1"
+
+
+@hookimpl
+def missive_adapters() -> Iterator[AdapterSpec]:
+    """Declare one adapter for each platform."""
+    yield from ()
+
+
+def _platform(name: str, summary: str, *options: Option, extra: str | None = None) -> AdapterSpec:
+    return AdapterSpec(
+        name=name,
+        factory=f"missive_chat.platforms.{name}:adapter",
+        summary=summary,
+        accepts=(CONTRACT,),
+        emits=(CONTRACT,),
+        options=(*options, *SHARED),
+        foreground=False,
+        extra=extra,
+        carries_files=True,
+    )

@@ -1,0 +1,1 @@
+"""One module a platform: it translates, and no more."""

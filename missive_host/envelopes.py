@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from hashlib import sha256
 from math import isfinite
 from typing import Annotated, Any
 
@@ -21,6 +22,7 @@ from missive_host.outputs import Output
 STDIO = "missive.stdio.v1"
 HTTP = "missive.http.v1"
 FILE_DROP = "missive.file_drop.v1"
+CHAT = "missive.chat.v1"
 
 MAX_SAFE_INTEGER = 2**53 - 1
 MAX_DEPTH = 200
@@ -37,6 +39,61 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
     display_name: str | None = None
     resume_name: Name = "default"
     profile: Name | None = None
+
+
+ChatId = Annotated[str, Meta(pattern=r"^[^\x00-\x1f\x7f]+$(?!\n)", min_length=1, max_length=1024)]
+"""An id of a chat platform: 1 to 1024 characters without control characters."""
+UtcTime = Annotated[
+    str, Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,9})?Z$(?!\n)")
+]
+"""A time in UTC as RFC 3339 has it, with ``Z`` at the end."""
+
+
+class ChatSender(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """Who wrote a message in a chat."""
+
+    id: ChatId
+    """The id that the platform vouches for."""
+    name: str = ""
+    """As the person wants to be called; anybody may choose any."""
+    is_bot: bool = False
+    """A program."""
+
+
+class ChatAttachment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """A file of a message in a chat. Its bytes are in the command."""
+
+    name: str
+    """As the sender called it."""
+    media_type: str | None = None
+    """As the platform or the sender says."""
+    size: Annotated[int, Meta(ge=0, le=MAX_SAFE_INTEGER)] | None = None
+    """In bytes."""
+
+
+class ChatFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """Where a command came from in a chat: the message that asked for it. All ids are the platform's own."""
+
+    platform: Name
+    """The kind of adapter: slack, matrix …"""
+    account: Name
+    """The adapter by its name in the configuration."""
+    event_id: ChatId
+    """The same whenever the platform delivers the event again; no two events of an account share it."""
+    chat: ChatId
+    """The channel, room or direct conversation."""
+    is_direct: bool = False
+    """One person and missive, nobody else."""
+    thread: ChatId | None = None
+    """The root of the thread, in one."""
+    message_id: ChatId
+    """The message."""
+    sender: ChatSender
+    """Who wrote it."""
+    sent_at: UtcTime | None = None
+    """When, by the platform's clock: RFC 3339, UTC."""
+    attachments: tuple[ChatAttachment, ...] = ()
+    """Its files."""
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,6 +152,47 @@ def command_from(data: dict[str, Any]) -> Command:
     return command
 
 
+def chat_envelope(
+    facts: ChatFacts, command: Command, *, source_id: str, resume_name: str = "default", part: str = ""
+) -> Envelope:
+    """Return the envelope of a command that a message in a chat asked for; its metadata are the `facts`.
+
+    `source_id` and `resume_name` are the conversation; what an id may not have is taken out of `source_id`. The
+    idempotency key comes from the event, so that an event that is delivered twice is run once; a `part` tells apart
+    several commands of one event. Raises `ValidationError` if the facts are not what they must be.
+    """
+    try:
+        data: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(facts))
+        key = sha256(msgspec.json.encode((facts.platform, facts.account, facts.event_id, part))).hexdigest()[:32]
+    except UnicodeEncodeError:
+        raise ValidationError("a string has an unpaired surrogate (\\ud800 to \\udfff)") from None
+    convert(data, ChatFacts, "chat")
+    source = {"source_id": _as_source_id(source_id), "display_name": facts.sender.name, "resume_name": resume_name}
+    return Envelope(
+        contract=CHAT,
+        id=f"chat-{key}",
+        source=convert(source, Source, "source"),
+        command=command,
+        metadata=data,
+        idempotency_key=f"chat-{key}",
+    )
+
+
+def _as_source_id(text: str) -> str:
+    """Return an id of any platform as a ``source_id``: without white space, and not too long; no two become one."""
+    if not text.isascii() or "%" in text or not text.isprintable() or " " in text:
+        text = "".join(char if "!" <= char <= "~" and char != "%" else f"%{ord(char):x};" for char in text)
+    return text if len(text) <= 256 else f"{text[:200]}%%{sha256(text.encode()).hexdigest()[:32]}"
+
+
+def facts_of(envelope: Envelope) -> ChatFacts:
+    """Return where a command came from in a chat. Raises `ValidationError` for an envelope of another contract."""
+    if envelope.contract != CHAT:
+        raise ValidationError(f"this did not come from a chat but as {envelope.contract}")
+    facts: ChatFacts = convert(envelope.metadata, ChatFacts, "chat")
+    return facts
+
+
 _ENVELOPE_FIELDS = ("schema_version", "id", "command", "source", "metadata", "idempotency_key")
 
 
@@ -140,22 +238,26 @@ def _envelope(frame: dict[str, Any], contract: str, default_source: str, default
             help="one of: " + ", ".join(sorted(_COMMANDS)),
         )
     fields = door_fields(cls)
-    values = {key: value for key, value in frame.items() if key in fields or key not in _ENVELOPE_FIELDS}
+    known = (*_ENVELOPE_FIELDS, "chat") if contract == CHAT else _ENVELOPE_FIELDS
+    values = {key: value for key, value in frame.items() if key in fields or key not in known}
     values["command"] = tag
     source = frame.get("source", UNSET)
     if isinstance(source, str) and "task_source" in fields:
         values.setdefault("task_source", source)
         source = UNSET
-    _refuse_unknown(values, (*_ENVELOPE_FIELDS, *fields))
+    _refuse_unknown(values, (*known, *fields))
     for key in ("state", "task_source"):
         if isinstance(values.get(key), str):
             values[key] = normal_state(values[key])
+    metadata = {} if "metadata" in fields else convert(frame.get("metadata", {}), Metadata, "metadata")
+    if contract == CHAT:
+        metadata = _facts(frame)
     return Envelope(
         contract=contract,
         id=frame_id,
         source=_source(source, default_source),
         command=convert(values, cls),
-        metadata={} if "metadata" in fields else convert(frame.get("metadata", {}), Metadata, "metadata"),
+        metadata=metadata,
         idempotency_key=convert(frame.get("idempotency_key"), IdempotencyKey | None, "idempotency_key"),
         in_session=default_session or source is not UNSET,
     )
@@ -180,6 +282,14 @@ def _source(value: Any, default_source: str) -> Source:
         _refuse_unknown(value, Source.__struct_fields__, "source.")
     result: Source = convert(value, Source, "source")
     return result
+
+
+def _facts(frame: dict[str, Any]) -> dict[str, Any]:
+    if "chat" not in frame:
+        raise ValidationError("field `chat` is missing", help="it says which message of a chat asked for this")
+    facts: dict[str, Any] = frame["chat"]
+    convert(facts, ChatFacts, "chat")
+    return facts
 
 
 def _refuse_unknown(values: dict[str, Any], known: tuple[str, ...], prefix: str = "") -> None:
@@ -309,6 +419,8 @@ def _number(text: str, frame_id: str | None) -> FrameError:
 _AT = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>[^`]*)`)?$", re.DOTALL)
 _PATTERNS = (
     ("a-z0-9._-", "expected 1 to 63 lower-case letters, digits, '.', '_' or '-', a letter or digit at both ends"),
+    ("T[0-9]", "expected a time in UTC such as 2026-01-31T12:00:00Z"),
+    ("^\\\\x00", "expected text without control characters"),
     ("\\\\x21", "expected printable ASCII characters without spaces"),
     ("\\\\x7f", "expected text without white space or control characters"),
     ("ms|s|m|h", "expected a duration such as 500ms, 30s, 5m or 1h"),

@@ -22,6 +22,7 @@ from missive_host.contracts.library import contracts, load_schema
 from missive_host.contracts.schemas import kinds
 from missive_host.contracts.validation import Fault, validator
 from missive_host.envelopes import (
+    CHAT,
     FILE_DROP,
     HTTP,
     MAX_SAFE_INTEGER,
@@ -47,7 +48,7 @@ HTTP_REQUEST = f"{HTTP}/request"
 HTTP_RESPONSE = f"{HTTP}/response"
 REQUEST_FILE = f"{FILE_DROP}/request"
 RESULT_FILE = f"{FILE_DROP}/response"
-REQUESTS = (REQUEST, REQUEST_FILE)
+REQUESTS = (REQUEST, REQUEST_FILE, CHAT)
 OUTPUT = "missive.output.v1"
 CONFIG = "missive.config.v1"
 

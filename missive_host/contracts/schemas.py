@@ -14,7 +14,20 @@ from missive_host import errors
 from missive_host.commands import DOOR_COMMANDS, Command, Duration, MediaType, Name, OpaqueId, tag_of
 from missive_host.contracts.rules import ABSENT, CONFIG_RULES, OUTPUT_WORDS, loose_word
 from missive_host.contracts.shaping import REF, Schema, components, needed
-from missive_host.envelopes import FILE_DROP, HTTP, STDIO, FrameId, ResponseFrame, ResultFile, Source, door_fields
+from missive_host.envelopes import (
+    CHAT,
+    FILE_DROP,
+    HTTP,
+    STDIO,
+    ChatFacts,
+    ChatId,
+    FrameId,
+    ResponseFrame,
+    ResultFile,
+    Source,
+    UtcTime,
+    door_fields,
+)
 from missive_host.errors import ErrorReport
 from missive_host.outputs import SCHEMA_VERSION, Data, all_kinds
 
@@ -26,6 +39,8 @@ NAMED: dict[str, tuple[Any, str]] = {
     "ShortId": (FrameId, "1 to 128 characters without white space and control characters"),
     "Duration": (Duration, "a duration, more than zero, such as 500ms, 30s, 5m or 1h"),
     "MediaType": (MediaType, "a media type such as text/plain"),
+    "ChatId": (ChatId, "1 to 1024 characters without control characters"),
+    "UtcTime": (UtcTime, "a time in UTC such as 2026-01-31T12:00:00Z"),
 }
 
 
@@ -38,6 +53,7 @@ def schemas() -> dict[str, Schema]:
         f"{STDIO}/response.schema.json": response_schema(STDIO, "stdio", "on standard output"),
         f"{HTTP}/request.schema.json": request_schema(HTTP, "in the body of an HTTP request", id_required=False),
         f"{HTTP}/response.schema.json": http_response_schema(),
+        f"{CHAT}/request.schema.json": request_schema(CHAT, "from chats", facts=ChatFacts),
         f"{FILE_DROP}/request.schema.json": request_schema(FILE_DROP, "as files in an inbox"),
         f"{FILE_DROP}/response.schema.json": result_file_schema(),
         f"{SCHEMA_VERSION}/output.schema.json": output_schema(),
@@ -58,10 +74,16 @@ def root_of(version: str, part: str | None, title: str, description: str) -> Sch
 # --- requests
 
 
-def request_schema(version: str, where: str, *, id_required: bool = True) -> Schema:
-    """Return the schema of the request frames of a door's contract. ``where`` says how they come in."""
-    always = ["id", "command"] if id_required else ["command"]
-    defs = components((*DOOR_COMMANDS, Source), NAMED, null=True)
+def request_schema(
+    version: str, where: str, *, id_required: bool = True, facts: type[ChatFacts] | None = None
+) -> Schema:
+    """Return the schema of the request frames of a door's contract. ``where`` says how they come in.
+
+    With `facts` they say in ``chat`` which message asked for it, and there is no other part of the contract: the
+    answers are messages.
+    """
+    always = [*(["id"] if id_required else []), "command", *(["chat"] if facts else [])]
+    defs = components((*DOOR_COMMANDS, Source, *([facts] if facts else [])), NAMED, null=True)
     source = defs["Source"]
     # A door has its own name for a source that says none.
     source["required"] = [name for name in source.get("required", ()) if name != "source_id"]
@@ -69,10 +91,12 @@ def request_schema(version: str, where: str, *, id_required: bool = True) -> Sch
     defs["Metadata"] = {"type": "object", "propertyNames": {"$ref": REF + "ShortId"}}
     for cls in DOOR_COMMANDS:
         defs[cls.__name__] = _command(defs[cls.__name__], cls, version, always)
+        if facts:
+            defs[cls.__name__]["properties"]["chat"] = {"$ref": REF + facts.__name__}
     root = {
         **root_of(
             version,
-            "request",
+            None if facts else "request",
             f"Request frames {where}",
             f"What missive reads {where}: one command. Names that begin with x_ are let through and ignored, "
             "any other unknown name is refused. Numbers are at most 2^53-1, and whole ones have no fraction part.",

@@ -29,7 +29,20 @@ from missive_host.a2a.shapes import state
 from missive_host.commands import DOOR_COMMANDS, Command, tag_of
 from missive_host.config.model import Config
 from missive_host.contracts.rules import TASK_STATES
-from missive_host.envelopes import FILE_DROP, STDIO, Frames, ResultFile, Source, door_fields
+from missive_host.envelopes import (
+    CHAT,
+    FILE_DROP,
+    STDIO,
+    ChatFacts,
+    Frames,
+    ResultFile,
+    Source,
+    chat_envelope,
+    door_fields,
+    facts_of,
+    from_stored,
+    stored,
+)
 from missive_host.errors import ErrorReport, ValidationError
 from missive_host.outputs import Data, Output, error_document
 
@@ -103,6 +116,26 @@ def test_both_refuse_what_is_plainly_wrong(cls: type[Command], data: st.DataObje
         assert faults(REQUEST, broken) != ()
         with pytest.raises(ValidationError):
             parsed(broken)
+
+
+@many
+@given(facts=fields_of(ChatFacts), data=st.data())
+def test_the_facts_of_a_chat_are_judged_alike(facts: dict[str, Any], data: st.DataObject) -> None:
+    frame = {"id": "r1", "command": "send", "agent": "echo", "message": "hi", "chat": facts}
+    agree(CHAT, frame)
+    agree(CHAT, data.draw(changed(frame)))
+
+
+@many
+@given(facts=fields_of(ChatFacts), source_id=st.text(st.characters(codec="utf-8"), min_size=1))
+def test_what_a_chat_makes_survives_being_stored(facts: dict[str, Any], source_id: str) -> None:
+    known = msgspec.convert(facts, ChatFacts)
+    envelope = chat_envelope(known, parsed({"id": "r1", "command": "task_list"}), source_id=source_id)
+    kept = from_stored(as_json(stored(envelope)))
+    assert kept == envelope
+    assert facts_of(kept) == known
+    frame = {"id": kept.id, **as_json(kept.command), "source": as_json(kept.source), "chat": kept.metadata}
+    assert faults(CHAT, {**frame, "idempotency_key": kept.idempotency_key}) == ()
 
 
 CHANGES = (str.lower, str.upper, str.title, lambda text: text.replace("_", "-"))

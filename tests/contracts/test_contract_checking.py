@@ -43,10 +43,11 @@ def brought(place: Path, *files: str) -> Path:
 
 def test_the_own_contracts() -> None:
     doors = [f"missive.{door}.v1/{part}" for door in ("file_drop", "http", "stdio") for part in ("request", "response")]
-    names = ["missive.config.v1", "missive.output.v1", *doors]
+    names = ["missive.chat.v1", "missive.config.v1", "missive.output.v1", *doors]
     assert [contract.name for contract in contracts()] == sorted(names)
     parts = {contract.name: contract.part for contract in contracts()}
-    assert parts == {name: name.partition("/")[2] or name.split(".")[1] for name in names}
+    expected = {name: name.partition("/")[2] or name.split(".")[1] for name in names}
+    assert parts == {**expected, "missive.chat.v1": "request"}  # its answers are messages, so there is no other part
 
 
 def test_a_folder_that_somebody_brings(tmp_path: Path) -> None:
@@ -311,4 +312,4 @@ def test_a_schema_that_is_brought_is_used(tmp_path: Path) -> None:
 def test_the_schemas_are_those_that_are_loaded() -> None:
     assert {contract.name: load_schema(contract) for contract in contracts()} == SCHEMAS
     assert isinstance(contracts()[0], Contract)
-    assert json.loads(contracts()[0].file.read_text("utf-8")) == SCHEMAS["missive.config.v1"]
+    assert json.loads(contracts()[0].file.read_text("utf-8")) == SCHEMAS[contracts()[0].name]

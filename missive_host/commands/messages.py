@@ -52,6 +52,9 @@ class Stream(Message, frozen=True, kw_only=True, omit_defaults=True, tag="stream
     """Send a message to an agent and see its updates as they happen."""
 
     force: Annotated[bool, Meta(description="Ask for a stream even if the agent's card does not promise one.")] = False
+    fallback: Annotated[
+        bool, Meta(description="If the agent's card does not offer a stream, send it as `send` does: one answer.")
+    ] = False
 
 
 class TaskGet(Calling, frozen=True, kw_only=True, omit_defaults=True, tag="task_get"):

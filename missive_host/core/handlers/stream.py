@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from missive_host import commands as c, outputs as o
 from missive_host.core.following import Following
-from missive_host.core.handlers.send import addressed_to_group, begin, prepare, record_failure
-from missive_host.errors import A2AErrorInfo, ProtocolError
+from missive_host.core.handlers.send import addressed_to_group, begin, prepare, record_failure, send_one
+from missive_host.errors import A2AErrorInfo, MissiveError, ProtocolError
 
 if TYPE_CHECKING:
     from missive_host.a2a.client import AgentClient
@@ -27,9 +27,25 @@ async def stream(core: Core, command: c.Stream, emit: Emit) -> None:
         from missive_host.routing.execution import route
 
         await route(core, command, emit)
+    elif command.fallback and not command.force and not await _offers_streaming(core, command):
+        await emit(o.Output(await send_one(core, _as_send(command))))
     else:
         result = await stream_one(core, command, emit)
         await emit(o.Output(result, sequence=result.event_count))
+
+
+async def _offers_streaming(core: Core, command: c.Stream) -> bool:
+    """Tell whether the agent's card offers streaming; True if there is no card, which the stream then says better."""
+    assert command.agent is not None
+    try:
+        client = await core.agents.client(command.agent, command.binding)
+    except MissiveError:
+        return True
+    return bool(client.streaming)
+
+
+def _as_send(command: c.Stream) -> c.Send:
+    return c.Send(**{name: getattr(command, name) for name in c.Send.__struct_fields__ if hasattr(command, name)})
 
 
 async def stream_one(core: Core, command: c.Stream, emit: Emit) -> o.StreamResult:

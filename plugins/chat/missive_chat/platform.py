@@ -254,6 +254,12 @@ class Platform(Protocol):
     @property
     def capabilities(self) -> ChatCapabilities: ...
 
+    @property
+    def identity(self) -> str:
+        """What account this is (no secret), known after `open`: no two processes of one user are connected as the
+        same."""
+        ...
+
     async def open(self) -> None:
         """Log in, far enough to send. Raises `ChatLoginError` at once if the credentials are wrong; `ChatError`."""
         ...

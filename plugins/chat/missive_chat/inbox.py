@@ -1,0 +1,162 @@
+"""The inbox: an event is on the disk before it is acknowledged, then acted on once, in its conversation's order."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from logging import Logger
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import msgspec
+
+from missive_chat.conversations import key_of, place_of
+from missive_chat.platform import ChatCapabilities, Inbound
+from missive_chat.state import State, insert
+from missive_host.errors import StorageError
+
+if TYPE_CHECKING:
+    from anyio.abc import TaskGroup
+
+CAPACITY = 5_000
+"""Events that may wait. The platform's reader then waits, too."""
+STORAGE_PAUSE = 2.0
+"""Seconds before something is tried again that the disk did not take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One event that waits."""
+
+    id: int
+    event: Inbound
+    conversation: str
+    request: dict[str, Any] | None
+    """What was made of it before, as it was to be handed to the host."""
+
+
+class Inbox:
+    """Takes events in and has them handled, one after another in each conversation, side by side otherwise."""
+
+    def __init__(
+        self,
+        state: State,
+        handle: Callable[[Entry], Awaitable[str]],
+        capabilities: ChatCapabilities,
+        clock: Callable[[], float],
+        log: Logger,
+    ) -> None:
+        self._state = state
+        self._handle = handle
+        self._capabilities = capabilities
+        self._clock = clock
+        self._log = log
+        self._group: TaskGroup | None = None
+        self._serving: set[str] = set()
+        self._waiting = 0
+        self._freed = anyio.Event()
+
+    async def receive(self, inbound: Inbound) -> bool:
+        """Take an event in. False: it is known already. A deleted message that still waits will not be acted on."""
+        while self._waiting >= CAPACITY:
+            self._freed = anyio.Event()
+            await self._freed.wait()
+        conversation = key_of(place_of(inbound, self._capabilities))
+        if await self._state.change(lambda db: self._take(db, inbound, conversation)):
+            self._waiting += 1
+            self._serve_soon(conversation)
+            return True
+        return False
+
+    def _take(self, db: sqlite3.Connection, inbound: Inbound, conversation: str) -> bool:
+        new = insert(
+            db,
+            "inbox",
+            {
+                "event_id": inbound.event_id,
+                "conversation": conversation,
+                "message_id": inbound.message_id,
+                "event": msgspec.json.encode(inbound).decode(),
+                "received_at": self._clock(),
+            },
+        )
+        if new and inbound.kind in ("edit", "delete"):
+            self._change_waiting(db, inbound, conversation)
+        return new
+
+    def _change_waiting(self, db: sqlite3.Connection, change: Inbound, conversation: str) -> None:
+        """A message that has not been acted on yet is changed, or taken back; then the change itself is done with."""
+        found = db.execute(
+            "SELECT id, event FROM inbox WHERE conversation = ? AND message_id = ? AND state = 'waiting' "
+            "AND request IS NULL AND event_id != ?",
+            (conversation, change.message_id, change.event_id),
+        ).fetchall()
+        for row in found:
+            event = msgspec.json.decode(row["event"], type=Inbound)
+            if event.kind != "message" or event.sender.id != change.sender.id:
+                continue
+            if change.kind == "delete":
+                db.execute(
+                    "UPDATE inbox SET state = 'done', event = '', verdict = 'deleted' WHERE id = ?", (row["id"],)
+                )
+                continue
+            edited = replace(event, text=change.text, mentions_me=event.mentions_me or change.mentions_me)
+            db.execute("UPDATE inbox SET event = ? WHERE id = ?", (msgspec.json.encode(edited).decode(), row["id"]))
+            db.execute(
+                "UPDATE inbox SET state = 'done', event = '', verdict = 'in time' WHERE event_id = ?",
+                (change.event_id,),
+            )
+
+    def open(self, group: TaskGroup) -> None:
+        """Have everything handled that waits, and what comes, in `group`."""
+        self._group = group
+        rows = self._state.rows(
+            "SELECT conversation, count(*) FROM inbox WHERE state = 'waiting' GROUP BY conversation"
+        )
+        self._waiting = sum(row[1] for row in rows)
+        for row in rows:
+            self._serve_soon(row["conversation"])
+
+    def _serve_soon(self, conversation: str) -> None:
+        if self._group is not None and conversation not in self._serving:
+            self._serving.add(conversation)
+            self._group.start_soon(self._serve, conversation)
+
+    async def _serve(self, conversation: str) -> None:
+        try:
+            while (entry := self._first(conversation)) is not None:
+                await self._one(entry)
+        finally:
+            self._serving.discard(conversation)
+
+    def _first(self, conversation: str) -> Entry | None:
+        row = self._state.row(
+            "SELECT * FROM inbox WHERE state = 'waiting' AND conversation = ? ORDER BY id LIMIT 1", conversation
+        )
+        if row is None:
+            return None
+        return Entry(
+            id=row["id"],
+            event=msgspec.json.decode(row["event"], type=Inbound),
+            conversation=conversation,
+            request=None if row["request"] is None else json.loads(row["request"]),
+        )
+
+    async def _one(self, entry: Entry) -> None:
+        try:
+            verdict = await self._handle(entry)
+            await self._state.change(
+                lambda db: db.execute(
+                    "UPDATE inbox SET state = 'done', event = '', request = NULL, verdict = ? WHERE id = ?",
+                    (verdict, entry.id),
+                )
+            )
+        except StorageError as error:  # it stays where it is
+            self._log.warning("%s", error.message)
+            await anyio.sleep(STORAGE_PAUSE)
+            return
+        self._waiting -= 1
+        self._freed.set()
+        self._log.debug("%s %s: %s", entry.event.kind, entry.event.event_id, verdict)

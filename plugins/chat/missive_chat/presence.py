@@ -1,0 +1,92 @@
+"""What a person sees before there is an answer: a reaction, and that somebody types. Best effort, never in the way."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from logging import Logger
+from typing import TYPE_CHECKING
+
+import anyio
+
+from missive_chat.platform import Place, Platform, Reaction
+from missive_host.errors import MissiveError
+
+if TYPE_CHECKING:
+    from anyio.abc import TaskGroup
+
+    from missive_chat.delivery import ChatDelivery
+
+LONGEST_TYPING = 120.0
+"""Seconds after which nobody believes any more that somebody is typing."""
+CALL_SECONDS = 15.0
+
+
+class Presence:
+    """What runs, by conversation, and the signs of it."""
+
+    def __init__(self, platform: Platform, clock: Callable[[], float], log: Logger, *, reactions: bool) -> None:
+        self._platform = platform
+        self._clock = clock
+        self._log = log
+        self._reactions = reactions
+        self._running: dict[str, ChatDelivery] = {}
+        self._group: TaskGroup | None = None
+        self._more = anyio.Event()
+
+    def running(self, conversation: str) -> tuple[ChatDelivery, ...]:
+        """Return what runs, or waits for its turn, in a conversation."""
+        return tuple(each for each in self._running.values() if each.reply_to.conversation == conversation)
+
+    def seen(self, place: Place, message_id: str) -> None:
+        self._react(place, message_id, "seen", None)
+
+    def begun(self, delivery: ChatDelivery) -> None:
+        self._running[delivery.reply_to.owner] = delivery
+        self._more.set()
+
+    def ended(self, delivery: ChatDelivery, *, failed: bool | None = None) -> None:
+        """The answer is there, or (with None) it goes on elsewhere."""
+        to = delivery.reply_to
+        self._running.pop(to.owner, None)
+        if failed is not None and to.message_id is not None:
+            self._react(to.place, to.message_id, "failed" if failed else "done", "seen")
+
+    def open(self, group: TaskGroup) -> None:
+        """Begin to show it, in a task group that ends when the connection does."""
+        self._group = group
+        group.start_soon(self._type)
+
+    async def _type(self) -> None:
+        """Show that somebody types, for as long as it is true."""
+        ttl = self._platform.capabilities.typing_ttl
+        try:
+            while ttl is None:
+                await anyio.sleep_forever()
+            while True:
+                now = self._clock()
+                young = [each for each in self._running.values() if now - each.since < LONGEST_TYPING]
+                for delivery in {each.reply_to.conversation: each for each in young}.values():
+                    self._start("typing", partial(self._platform.typing, delivery.reply_to.place))
+                if young:
+                    await anyio.sleep(ttl * 0.8)
+                else:
+                    self._more = anyio.Event()
+                    await self._more.wait()
+        finally:
+            self._group = None
+
+    def _react(self, place: Place, message_id: str, reaction: Reaction, instead_of: Reaction | None) -> None:
+        if self._reactions and self._platform.capabilities.reactions:
+            self._start("reaction", partial(self._platform.react, place, message_id, reaction, instead_of=instead_of))
+
+    def _start(self, what: str, call: Callable[[], Awaitable[None]]) -> None:
+        if self._group is not None:
+            self._group.start_soon(self._try, what, call)
+
+    async def _try(self, what: str, call: Callable[[], Awaitable[None]]) -> None:
+        with anyio.move_on_after(CALL_SECONDS):
+            try:
+                await call()
+            except MissiveError as error:
+                self._log.debug("%s: %s", what, error.message)

@@ -1,0 +1,225 @@
+"""From an answer to the rows of the outbox: what was asked, how it stands, and what is asked back."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from logging import Logger
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from missive_chat import approvals
+from missive_chat.answers import INTERRUPTED, Final
+from missive_chat.chunks import chunks, length, truncated
+from missive_chat.files import Files
+from missive_chat.outbox import Draft, Outbox, put
+from missive_chat.platform import ChatCapabilities, OutgoingFile, Place, Platform
+from missive_chat.state import State, insert
+from missive_host.protocols import Outcome, Reject
+
+if TYPE_CHECKING:
+    from missive_chat.delivery import ChatDelivery
+    from missive_chat.presence import Presence
+
+WHOLE_FILE = "answer.md"
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """The options that say how it is answered."""
+
+    stream: bool
+    max_messages: int
+    approval_expiry: float
+    may_approve: bool
+    """True if there is somebody who may."""
+
+
+class Settling:
+    """What deliveries are settled by. It needs no connection: what is to be sent waits in the outbox."""
+
+    def __init__(
+        self,
+        state: State,
+        outbox: Outbox,
+        files: Files,
+        presence: Presence,
+        manner: Manner,
+        platform: Platform,
+        clock: Callable[[], float],
+        log: Logger,
+    ) -> None:
+        self._state = state
+        self._outbox = outbox
+        self._files = files
+        self._presence = presence
+        self._manner = manner
+        self._platform = platform
+        self._clock = clock
+        self._log = log
+
+    @property
+    def _can(self) -> ChatCapabilities:
+        return self._platform.capabilities
+
+    def measure(self, text: str) -> int:
+        """Return how much room a text takes on the platform."""
+        return length(self._platform.render(text), self._can.unit)
+
+    # --- while it grows
+
+    async def grown(self, delivery: ChatDelivery) -> None:
+        to = delivery.reply_to
+        if self._manner.stream and self._can.edits:
+            text = truncated(delivery.answer.progress, self._can.max_edit or self._can.max_text, self.measure)
+            if text.strip():
+                await self._outbox.grow(to.conversation, to.owner, to.place, text, to.message_id)
+
+    def left(self, delivery: ChatDelivery) -> None:
+        """It goes on later, perhaps in another process."""
+        self._presence.ended(delivery)
+
+    # --- at its end
+
+    async def settled(self, delivery: ChatDelivery, outcome: Outcome) -> None:
+        """Put the answer into the outbox, once. Raises `StorageError`."""
+        to, final = delivery.reply_to, delivery.answer.final(outcome)
+        code = approvals.fresh_code() if final.state == "auth_required" else None
+        shown = self._state.row("SELECT shown FROM outbox WHERE owner = ? AND slot = '0'", to.owner)
+        drafts = await self._drafts(delivery, final, code, grows=shown is not None)
+        if not drafts and shown is not None:  # there is a message already, and it has to end
+            drafts = [Draft(slot="0", text=shown["shown"] or "(no text)")]
+        now = self._clock()
+
+        def work(db: sqlite3.Connection) -> None:
+            if not insert(db, "settled", {"owner": to.owner, "at": now}):
+                return
+            for draft in drafts:
+                put(db, to.conversation, to.owner, to.place, draft, final=True, now=now)
+            self._note_task(db, to.conversation, final, now)
+            if code is not None and final.task is not None and final.agent is not None:
+                question = next(draft for draft in reversed(drafts) if draft.file is None)
+                self._ask(db, delivery, final, question, code, now)
+
+        await self._state.change(work)
+        self._outbox.stop_growing(to.owner)
+        self._outbox.wake(to.conversation)
+        self._presence.ended(delivery, failed=final.failed)
+        if not (isinstance(outcome, Reject) and outcome.dead):  # an operator may have it tried again
+            await self._files.drop(str(to.entry))
+
+    def _note_task(self, db: sqlite3.Connection, key: str, final: Final, now: float) -> None:
+        """Remember the task that waits for an answer."""
+        waits = final.state in INTERRUPTED and final.task is not None
+        db.execute(
+            "UPDATE conversations SET task = ?, task_agent = ?, task_state = ?, used_at = ? WHERE key = ?",
+            (final.task, final.agent, final.state, now, key) if waits else (None, None, None, now, key),
+        )
+
+    def _ask(
+        self, db: sqlite3.Connection, delivery: ChatDelivery, final: Final, draft: Draft, code: str, now: float
+    ) -> None:
+        to = delivery.reply_to
+        insert(
+            db,
+            "approvals",
+            {
+                "code": code,
+                "conversation": to.conversation,
+                "place": msgspec.json.encode(to.place).decode(),
+                "task": final.task,
+                "agent": final.agent,
+                "question": draft.text,
+                "owner": to.owner,
+                "slot": draft.slot,
+                "asked_at": now,
+                "expires_at": now + self._manner.approval_expiry,
+            },
+        )
+
+    async def _drafts(self, delivery: ChatDelivery, final: Final, code: str | None, *, grows: bool) -> list[Draft]:
+        to = delivery.reply_to
+        files, problems = await self._kept(to.owner, final)
+        text = "\n\n".join(filter(None, (final.text, *problems, self._question(code))))
+        limit = min(self._can.max_text, self._can.max_edit or self._can.max_text) if grows else self._can.max_text
+        pieces = chunks(text, limit, self.measure) if text.strip() else ()
+        if len(pieces) > self._manner.max_messages and self._can.attachments_out is not None and code is None:
+            pieces = self._beginning(text, limit)
+            files.insert(0, await self._whole(to.owner, text))
+        drafts = [Draft(slot=str(number), text=piece) for number, piece in enumerate(pieces)]
+        if drafts:
+            drafts[0] = replace(drafts[0], reply_to=to.message_id)
+            if code is not None and self._can.buttons and self._manner.may_approve:
+                drafts[-1] = replace(drafts[-1], buttons=approvals.buttons(code))
+        return drafts + [Draft(slot=f"file-{n}", text="", file=file) for n, file in enumerate(files)]
+
+    def _beginning(self, text: str, limit: int) -> tuple[str, ...]:
+        note = f"\n\n… The whole answer is in the file `{WHOLE_FILE}`."
+        return (chunks(text, limit - self.measure(note), self.measure)[0] + note,)
+
+    async def _whole(self, owner: str, text: str) -> OutgoingFile:
+        import base64
+
+        from missive_chat.answers import FoundFile
+
+        raw = base64.b64encode(text.encode()).decode()
+        return await self._files.keep(owner, -1, FoundFile(WHOLE_FILE, "text/markdown", raw))
+
+    def _question(self, code: str | None) -> str | None:
+        if code is None:
+            return None
+        if not self._manner.may_approve:
+            return "🔒 Nobody is listed who may approve this (`approvers`)."
+        minutes = round(self._manner.approval_expiry / 60) or 1
+        return f"🔒 Approve with `!approve {code}`, refuse with `!refuse {code}`, within {minutes} min."
+
+    async def _kept(self, owner: str, final: Final) -> tuple[list[OutgoingFile], list[str]]:
+        most = self._can.attachments_out
+        kept: list[OutgoingFile] = []
+        problems: list[str] = []
+        for number, file in enumerate(final.files):
+            size = len(file.raw) * 3 // 4
+            if most is None:
+                problems.append(f"(There is a file, `{file.name}`, which cannot be sent here.)")
+            elif size > most:
+                problems.append(f"(The file `{file.name}` is too big for this channel: {size} bytes.)")
+            else:
+                try:
+                    kept.append(await self._files.keep(owner, number, file))
+                except (OSError, ValueError) as error:
+                    self._log.warning("a file of an answer could not be kept: %s", error)
+                    problems.append(f"(The file `{file.name}` could not be kept.)")
+        return kept, problems
+
+    # --- the bridge's own commands
+
+    async def controlled(self, delivery: ChatDelivery, *, failed: str | None) -> None:
+        """Say how a command of the bridge ended."""
+        to = delivery.reply_to
+        text = "The task was cancelled." if failed is None else f"⚠️ {failed.partition(': ')[2] or failed}"
+        now = self._clock()
+
+        def work(db: sqlite3.Connection) -> None:
+            if insert(db, "settled", {"owner": to.owner, "at": now}):
+                draft = Draft(slot="0", text=text, reply_to=to.message_id)
+                put(db, to.conversation, to.owner, to.place, draft, final=True, now=now)
+
+        await self._state.change(work)
+        self._outbox.wake(to.conversation)
+
+    async def say(self, conversation: str, owner: str, place: Place, text: str) -> None:
+        """Say something by the bridge itself, once for an owner."""
+        now = self._clock()
+        with suppress(ValueError):
+            pieces = chunks(text, self._can.max_text, self.measure)
+            drafts = [Draft(slot=f"say-{number}", text=piece) for number, piece in enumerate(pieces)]
+
+            def work(db: sqlite3.Connection) -> None:
+                for draft in drafts:
+                    put(db, conversation, owner, place, draft, final=True, now=now)
+
+            await self._state.change(work)
+        self._outbox.wake(conversation)

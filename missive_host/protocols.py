@@ -208,6 +208,8 @@ class AdapterContext:
     """True in the gateway: what the intake has accepted survives a crash, and idempotency keys are known."""
     progress: Callable[[str], None] | None = None
     """Shows one line to the person who runs the adapter by itself; None in the gateway, where there is the log."""
+    kind: str = ""
+    """The name of its `AdapterSpec`."""
 
 
 @runtime_checkable

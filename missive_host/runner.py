@@ -46,6 +46,7 @@ async def run_adapter(
     adapter = factory(
         AdapterContext(
             name=name,
+            kind=name,
             options=options,
             log=logging.getLogger(f"missive.{name}"),
             data_dir=data_dir,

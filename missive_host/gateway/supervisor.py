@@ -217,6 +217,7 @@ class Supervisor:
         made: Adapter = self._plugins().factory(spec)(
             AdapterContext(
                 name=each.name,
+                kind=spec.name,
                 options=options,
                 log=logging.getLogger(f"missive.{each.name}"),
                 data_dir=data_dir,

@@ -3,7 +3,7 @@
 ::
 
     def adapter(context: AdapterContext) -> ChatAdapter:
-        return ChatAdapter(context, kind="pigeon", factory=Pigeon)
+        return ChatAdapter(context, Pigeon)
 """
 
 from __future__ import annotations
@@ -78,7 +78,6 @@ class ChatAdapter:
     def __init__(
         self,
         context: AdapterContext,
-        kind: str,
         factory: Callable[[PlatformContext], Platform],
         *,
         clock: Callable[[], float] = time,
@@ -86,7 +85,7 @@ class ChatAdapter:
         options: dict[str, Any] = dict(context.options)
         check_options(context.name, options)
         self._context = context
-        self._kind = kind
+        self._kind = kind = context.kind
         self._clock = clock
         self._log = context.log
         self._state = State(context.data_dir)

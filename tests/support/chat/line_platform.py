@@ -46,6 +46,7 @@ class FullLine:
         idempotent_send=True,
         can_find=True,
     )
+    identity = "bot"
 
     def __init__(self, context: PlatformContext) -> None:
         self.context = context

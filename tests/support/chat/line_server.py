@@ -34,6 +34,7 @@ class LineServer:
         self.events: list[Answer] = []
         self.messages: dict[str, Answer] = {}
         self.pinged: list[str] = []
+        self.reactions: dict[str, list[str]] = {}
         self.typing = False
         self.retry_after: float | None = None
         self.loses_answer = False
@@ -171,7 +172,9 @@ class LineServer:
         return {"id": next((each["id"] for each in self.messages.values() if each["key"] == call["key"]), None)}
 
     def _do_react(self, call: Answer) -> None:
-        self.messages[call["id"]]["reactions"] = call["reactions"]
+        self.reactions[call["id"]] = call["reactions"]
+        if call["id"] in self.messages:
+            self.messages[call["id"]]["reactions"] = call["reactions"]
 
     def _do_typing(self, call: Answer) -> None:
         self.typing = True

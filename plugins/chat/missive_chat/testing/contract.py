@@ -57,6 +57,7 @@ class PlatformContract(Incoming, Sending):
             numbers = (can.typing_ttl, can.attachments_in, can.attachments_out, can.ack_deadline)
             assert all(number is None or number > 0 for number in numbers), "None says that there is none, not 0"
             assert bridge.platform.capabilities == can
+            assert bridge.platform.identity.strip(), "who it is connected as"
 
     async def test_what_is_lacking_is_not_declared(self, rig: Rig, tmp_path: Path) -> None:
         """`lacks` names exactly what the capabilities do not have, so that nothing claimed goes untested."""

@@ -181,7 +181,7 @@ class State:
         """
         with anyio.CancelScope(shield=True):
             result = await anyio.to_thread.run_sync(partial(self.change_now, work))
-        return result
+        return result  # noqa: RET504 - else mypy thinks that the scope might swallow it
 
     def change_now(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """As `change`, at once: for commands that do nothing else."""

@@ -82,7 +82,11 @@ class Town:
         """Wait until something is true, and return it."""
         deadline = time.monotonic() + seconds
         while not (found := true()):
-            assert time.monotonic() < deadline, (self.texts(), self.gateway and self.gateway.errors[-3000:])
+            assert time.monotonic() < deadline, (
+                self.texts(),
+                self.server.reactions,
+                self.gateway and self.gateway.errors[-3000:],
+            )
             await asyncio.sleep(0.01)
         return found
 

@@ -38,6 +38,10 @@ class LineServer:
         self.typing = False
         self.retry_after: float | None = None
         self.loses_answer = False
+        self.hangs_after_say = False
+        self.forgets_keys = False
+        self.limit_after: tuple[int, float] | None = None
+        """After so many messages, one is refused with this ``retry_after``."""
         self.listeners: set[asyncio.StreamWriter] = set()
         self._changed = asyncio.Event()
         self._ids = 0
@@ -63,18 +67,23 @@ class LineServer:
 
     def say(self, text: str, **more: Any) -> str:
         self._ids += 1
-        self.happened(what="said", id=str(self._ids), who="ann", text=text, **{"room": "lobby", **more})
+        self.happened(what="said", id=str(self._ids), text=text, **{"who": "ann", "room": "lobby", **more})
         return str(self._ids)
 
-    def press(self, message_id: str, value: str) -> None:
+    def press(self, message_id: str, value: str, *, who: str = "ann") -> None:
         room = self.messages[message_id]["room"]
-        self.happened(what="pressed", id=message_id, who="ann", room=room, value=value)
+        self.happened(what="pressed", id=message_id, who=who, room=room, value=value)
 
     def change(self, message_id: str, text: str) -> None:
         self.happened(what="changed", id=message_id, who="ann", room="lobby", text=text)
 
     def redeliver(self) -> None:
         self.events.append(self.events[-1])
+        self._wake()
+
+    def again(self, event: Answer) -> None:
+        """Deliver an event again, as a new one of the stream."""
+        self.events.append(event)
         self._wake()
 
     async def drop(self) -> None:
@@ -96,7 +105,9 @@ class LineServer:
                 answer = self._answer(call)
             except RefusedError as error:
                 answer = error.answer
-            if not (self.loses_answer and call.get("do") == "say"):
+            if self.hangs_after_say and call.get("do") == "say":
+                await reader.read()
+            elif not (self.loses_answer and call.get("do") == "say"):
                 await self._write(writer, answer)
                 if answer["ok"] and call.get("do") == "listen":
                     await self._listen(reader, writer, call["after"])
@@ -150,8 +161,10 @@ class LineServer:
 
     def _do_say(self, call: Answer) -> Answer:
         for message in self.messages.values():
-            if call.get("key") and message["key"] == call["key"]:
+            if call.get("key") and message["key"] == call["key"] and not self.forgets_keys:
                 return {"id": message["id"]}
+        if self.limit_after is not None and len(self.messages) >= self.limit_after[0]:
+            self.retry_after, self.limit_after = self.limit_after[1], None
         if self.retry_after is not None:
             seconds, self.retry_after = self.retry_after, None
             raise RefusedError("not so fast", retry_after=seconds)

@@ -17,13 +17,14 @@ import anyio.to_thread
 
 from missive_chat import approvals
 from missive_chat.bridge import Bridge
+from missive_chat.connection import Connection
 from missive_chat.delivery import ReplyTo
 from missive_chat.files import Files
 from missive_chat.gates import Rules
 from missive_chat.inbox import Inbox
 from missive_chat.outbox import Outbox
 from missive_chat.owner import AccountLock
-from missive_chat.platform import ChatError, Platform, PlatformContext
+from missive_chat.platform import Inbound, Platform, PlatformContext
 from missive_chat.presence import Presence
 from missive_chat.requests import Target
 from missive_chat.settling import Manner, Settling
@@ -34,16 +35,11 @@ if TYPE_CHECKING:
     from missive_host.envelopes import Envelope
     from missive_host.protocols import AdapterContext, Delivery, Intake
 
-PAUSES = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
-"""Seconds before a connection that was lost is made anew."""
-GOOD_SECONDS = 60.0
-"""A connection that lasted this long was a good one: the pauses begin anew."""
 TICK = 5.0
 """Seconds between two looks at what has expired."""
 DRAIN = 3.0
 """Seconds in which what is in the outbox may still be sent when the adapter is stopped."""
 SWEEP_TICKS = 720
-ALIVE_EVERY = 5.0
 
 
 class StateCursor:
@@ -92,21 +88,24 @@ class ChatAdapter:
         self._alive_at = 0.0
         self._alive_noted = 0.0
         rules = Rules.of(options)
-        self._platform = factory(platform_context(context, self._state, self._is_alive))
+        made = platform_context(context, self._state, self._is_alive)
+        self._connection = Connection(factory, made, self._log)
         files = self._files = Files(context.data_dir)
         self._outbox = Outbox(self._state, clock, self._log)
-        self._presence = Presence(self._platform, clock, self._log, reactions=options["reactions"])
+        self._presence = Presence(self._connection, clock, self._log, reactions=options["reactions"])
         manner = Manner(
             stream=options["stream"],
             max_messages=options["max_messages"],
             approval_expiry=options["approval_expiry"],
             may_approve=bool(rules.approvers),
         )
-        settling = Settling(self._state, self._outbox, files, self._presence, manner, self._platform, clock, self._log)
+        settling = Settling(
+            self._state, self._outbox, files, self._presence, manner, self._connection, clock, self._log
+        )
         self._bridge = Bridge(
             account=context.name,
             kind=kind,
-            platform=self._platform,
+            connection=self._connection,
             state=self._state,
             outbox=self._outbox,
             files=files,
@@ -118,7 +117,7 @@ class ChatAdapter:
             clock=clock,
             log=self._log,
         )
-        self._inbox = Inbox(self._state, self._bridge.handle, self._platform.capabilities, clock, self._log)
+        self._inbox = Inbox(self._state, self._bridge.handle, self._connection.capabilities, clock, self._log)
 
     def restore(self, envelope: Envelope, reply_to: Mapping[str, Any]) -> Delivery:
         """Return what takes the answer to a message that another process took in."""
@@ -127,68 +126,30 @@ class ChatAdapter:
     async def run(self, intake: Intake) -> int | None:
         """Be connected until cancelled. Raises `ChatLoginError` and `ConfigError`; a lost connection is made anew."""
         self._bridge.intake = intake
-        platform, lock = self._platform, None
+        connection, lock = self._connection, None
         try:
-            await self._open()
-            lock = AccountLock(self._kind, platform.identity)
+            await connection.open()
+            lock = AccountLock(self._kind, connection.platform.identity)
             lock.take()
             async with anyio.create_task_group() as group:
                 self._presence.open(group)
-                group.start_soon(self._outbox.run, platform)
+                group.start_soon(self._outbox.run, connection)
                 group.start_soon(self._tick)
                 self._inbox.open(group)
                 try:
-                    await self._listen()
+                    await connection.listen(self._receive)
                 finally:
                     with anyio.move_on_after(DRAIN, shield=True):
                         await self._outbox.drained()
                     group.cancel_scope.cancel()
         finally:
-            with anyio.CancelScope(shield=True):
-                await platform.close()
+            await connection.close()
             if lock is not None:
                 lock.release()
+            self._state.close()  # an answer that comes later opens it again
         return None
 
-    async def _open(self) -> None:
-        """Log in. What is wrong with the credentials is told at once, what may pass is tried again."""
-        failures = 0
-        while True:
-            try:
-                await self._platform.open()
-            except ChatError as error:
-                with anyio.CancelScope(shield=True):
-                    await self._platform.close()
-                if error.permanent:
-                    raise
-                pause = error.retry_after or PAUSES[min(failures, len(PAUSES) - 1)]
-                self._log.warning("not connected, next try in %g s: %s", pause, error.message)
-                await anyio.sleep(pause)
-                failures += 1
-            else:
-                self._is_alive()
-                return
-
-    async def _listen(self) -> None:
-        failures = 0
-        while True:
-            begun = self._clock()
-            try:
-                await self._platform.listen(self._receive)
-                pause_for, retry_after = "the connection was ended", None
-            except ChatError as error:
-                if error.permanent:
-                    raise
-                pause_for, retry_after = error.message, error.retry_after
-            with anyio.CancelScope(shield=True):
-                await self._platform.close()  # before there is another one: two would hear everything twice
-            failures = 0 if self._clock() - begun > GOOD_SECONDS else failures + 1
-            pause = retry_after or PAUSES[min(failures, len(PAUSES) - 1)]
-            self._log.warning("connection lost, the next one in %g s: %s", pause, pause_for)
-            await anyio.sleep(pause)
-            await self._open()
-
-    async def _receive(self, inbound: Any) -> bool:
+    async def _receive(self, inbound: Inbound) -> bool:
         self._is_alive()
         return await self._inbox.receive(inbound)
 
@@ -203,7 +164,7 @@ class ChatAdapter:
                 if self._alive_at > self._alive_noted:
                     self._alive_noted = self._alive_at
                     await self._state.set_note("alive", repr(self._alive_at))
-                edits, now = self._platform.capabilities.edits, self._clock()
+                edits, now = self._connection.capabilities.edits, self._clock()
                 if self._state.value("SELECT 1 FROM approvals WHERE state = 'open' AND expires_at <= ?", now):
                     for conversation in await self._state.change(lambda db: approvals.expire(db, now, edits=edits)):  # noqa: B023
                         self._outbox.wake(conversation)

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from missive_chat import approvals, conversations, gates, pairing
+from missive_chat.connection import Connection
 from missive_chat.conversations import Conversation
 from missive_chat.delivery import ChatDelivery, ReplyTo
 from missive_chat.files import Files
 from missive_chat.inbox import Entry
 from missive_chat.outbox import Outbox
-from missive_chat.platform import ChatError, Inbound, Place, Platform
+from missive_chat.platform import ChatError, Inbound, Place
 from missive_chat.presence import Presence
 from missive_chat.requests import Content, Target, cancel_of, code_of, command_for, envelope_for, facts_for
 from missive_chat.settling import Settling
@@ -44,7 +45,7 @@ class Bridge:
         *,
         account: str,
         kind: str,
-        platform: Platform,
+        connection: Connection,
         state: State,
         outbox: Outbox,
         files: Files,
@@ -58,7 +59,7 @@ class Bridge:
     ) -> None:
         self._account = account
         self._kind = kind
-        self._platform = platform
+        self._connection = connection
         self._state = state
         self._outbox = outbox
         self._files = files
@@ -77,7 +78,7 @@ class Bridge:
 
     async def handle(self, entry: Entry) -> str:
         """Act on an event; return what became of it, in a word. Raises `StorageError` if it is to be tried again."""
-        place = conversations.place_of(entry.event, self._platform.capabilities)
+        place = conversations.place_of(entry.event, self._connection.capabilities)
         try:
             if entry.request is not None:  # it was decided before, and the process died before the host had it
                 return await self._again(entry.request)
@@ -139,7 +140,7 @@ class Bridge:
     async def _act(self, entry: Entry, place: Place) -> str:
         event = entry.event
         conversation = conversations.find(self._state, entry.conversation)
-        word = word_of(event.text, self._platform.capabilities.command_prefix)
+        word = word_of(event.text, self._connection.capabilities.command_prefix)
         if word is not None:
             return await self._word(entry, place, conversation, word)
         if not event.text.strip() and not event.attachments:
@@ -180,7 +181,8 @@ class Bridge:
     async def _fetched(self, owner: str, event: Inbound) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
         for attempt in range(FETCHES):
             try:
-                return await self._files.fetch(self._platform, owner, event.attachments, self._max_attachment)
+                platform = await self._connection.ready()
+                return await self._files.fetch(platform, owner, event.attachments, self._max_attachment)
             except ChatError as error:
                 if attempt == FETCHES - 1:
                     return (), (), (f"the files could not be fetched: {error.message}",)
@@ -245,7 +247,7 @@ class Bridge:
         )  # fmt: skip
 
         def work(db: sqlite3.Connection) -> bool:
-            edits = self._platform.capabilities.edits
+            edits = self._connection.capabilities.edits
             if not approvals.decide(db, approval, decision, sender, now, edits=edits):
                 return False
             db.execute(
@@ -274,7 +276,7 @@ class Bridge:
             case "approve" | "refuse":
                 return await self._decision(entry, place, word.rest, "approve" if word.name == "approve" else "refuse")
             case "help":
-                text = help_text(self._platform.capabilities.command_prefix)
+                text = help_text(self._connection.capabilities.command_prefix)
             case "agent":
                 text = await self._choose(conversation, word.rest)
             case "new":

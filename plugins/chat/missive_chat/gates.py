@@ -95,7 +95,7 @@ class Rate:
 
 
 def is_user(rules: Rules, sender: str, paired: Collection[str]) -> bool:
-    return sender in rules.users or sender in paired
+    return sender in rules.users | rules.admins | rules.approvers or sender in paired
 
 
 def judge(

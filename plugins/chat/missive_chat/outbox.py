@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import msgspec
 
+from missive_chat.connection import Connection
 from missive_chat.platform import Button, ChatError, Outgoing, OutgoingFile, Place, Platform
 from missive_chat.state import State, insert
 
@@ -122,7 +123,7 @@ class Outbox:
         """Owners whose growing message the platform does not take; the whole answer is tried all the same."""
         self._busy: dict[str, anyio.Event] = {}
         self._pace: dict[str, _Pace] = {}
-        self._platform: Platform | None = None
+        self._connection: Connection | None = None
         self._group: TaskGroup | None = None
         self._idle = anyio.Event()
 
@@ -130,7 +131,7 @@ class Outbox:
 
     async def grow(self, conversation: str, owner: str, place: Place, text: str, reply_to: str | None) -> None:
         """Show a text that is not whole yet; the row is made when there is the first of it."""
-        if self._platform is None:
+        if self._connection is None:
             return
         if owner not in self._growing:
             draft = Draft(slot="0", text=text, reply_to=reply_to)
@@ -164,9 +165,9 @@ class Outbox:
 
     # --- sending
 
-    async def run(self, platform: Platform) -> None:
+    async def run(self, connection: Connection) -> None:
         """Send what waits, and go on until cancelled."""
-        self._platform = platform
+        self._connection = connection
         try:
             async with anyio.create_task_group() as group:
                 self._group = group
@@ -175,12 +176,12 @@ class Outbox:
                         self.wake(row["conversation"])
                     await anyio.sleep(POLL)
         finally:
-            self._platform = self._group = None
+            self._connection = self._group = None
             self._busy.clear()
 
     async def drained(self) -> None:
         """Wait until there is nothing left to send now."""
-        while self._busy:
+        while self._busy and self._connection is not None and self._connection.is_open:
             self._idle = anyio.Event()
             await self._idle.wait()
 
@@ -218,9 +219,9 @@ class Outbox:
 
     async def _bring(self, conversation: str, row: sqlite3.Row) -> float:
         """Do the next thing that a row needs. Return the seconds to wait before anything else is done."""
-        platform = self._platform
-        if platform is None:
+        if self._connection is None:
             return POLL
+        platform = await self._connection.ready()
         wanted, can, now = self._wanted(row), platform.capabilities, anyio.current_time()
         edit = row["message_id"] is not None
         same = wanted == row["shown"] and row["buttons"] == "[]" and not can.native_stream

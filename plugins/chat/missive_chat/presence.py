@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from missive_chat.platform import Place, Platform, Reaction
+from missive_chat.connection import Connection
+from missive_chat.platform import Place, Reaction
 from missive_host.errors import MissiveError
 
 if TYPE_CHECKING:
@@ -25,8 +26,8 @@ CALL_SECONDS = 15.0
 class Presence:
     """What runs, by conversation, and the signs of it."""
 
-    def __init__(self, platform: Platform, clock: Callable[[], float], log: Logger, *, reactions: bool) -> None:
-        self._platform = platform
+    def __init__(self, connection: Connection, clock: Callable[[], float], log: Logger, *, reactions: bool) -> None:
+        self._connection = connection
         self._clock = clock
         self._log = log
         self._reactions = reactions
@@ -59,7 +60,7 @@ class Presence:
 
     async def _type(self) -> None:
         """Show that somebody types, for as long as it is true."""
-        ttl = self._platform.capabilities.typing_ttl
+        ttl = self._connection.capabilities.typing_ttl
         try:
             while ttl is None:
                 await anyio.sleep_forever()
@@ -67,7 +68,7 @@ class Presence:
                 now = self._clock()
                 young = [each for each in self._running.values() if now - each.since < LONGEST_TYPING]
                 for delivery in {each.reply_to.conversation: each for each in young}.values():
-                    self._start("typing", partial(self._platform.typing, delivery.reply_to.place))
+                    self._start("typing", partial(self._connection.platform.typing, delivery.reply_to.place))
                 if young:
                     await anyio.sleep(ttl * 0.8)
                 else:
@@ -77,11 +78,13 @@ class Presence:
             self._group = None
 
     def _react(self, place: Place, message_id: str, reaction: Reaction, instead_of: Reaction | None) -> None:
-        if self._reactions and self._platform.capabilities.reactions:
-            self._start("reaction", partial(self._platform.react, place, message_id, reaction, instead_of=instead_of))
+        if self._reactions and self._connection.capabilities.reactions:
+            self._start(
+                "reaction", partial(self._connection.platform.react, place, message_id, reaction, instead_of=instead_of)
+            )
 
     def _start(self, what: str, call: Callable[[], Awaitable[None]]) -> None:
-        if self._group is not None:
+        if self._group is not None and self._connection.is_open:
             self._group.start_soon(self._try, what, call)
 
     async def _try(self, what: str, call: Callable[[], Awaitable[None]]) -> None:

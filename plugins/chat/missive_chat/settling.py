@@ -14,9 +14,10 @@ import msgspec
 from missive_chat import approvals
 from missive_chat.answers import INTERRUPTED, Final
 from missive_chat.chunks import chunks, length, truncated
+from missive_chat.connection import Connection
 from missive_chat.files import Files
 from missive_chat.outbox import Draft, Outbox, put
-from missive_chat.platform import ChatCapabilities, OutgoingFile, Place, Platform
+from missive_chat.platform import ChatCapabilities, OutgoingFile, Place
 from missive_chat.state import State, insert
 from missive_host.protocols import Outcome, Reject
 
@@ -48,7 +49,7 @@ class Settling:
         files: Files,
         presence: Presence,
         manner: Manner,
-        platform: Platform,
+        connection: Connection,
         clock: Callable[[], float],
         log: Logger,
     ) -> None:
@@ -57,17 +58,17 @@ class Settling:
         self._files = files
         self._presence = presence
         self._manner = manner
-        self._platform = platform
+        self._connection = connection
         self._clock = clock
         self._log = log
 
     @property
     def _can(self) -> ChatCapabilities:
-        return self._platform.capabilities
+        return self._connection.capabilities
 
     def measure(self, text: str) -> int:
         """Return how much room a text takes on the platform."""
-        return length(self._platform.render(text), self._can.unit)
+        return length(self._connection.platform.render(text), self._can.unit)
 
     # --- while it grows
 

@@ -1,9 +1,10 @@
-"""The options of an adapter: from what was typed or configured to what its factory gets."""
+"""The options that a plugin declares: from what was typed or configured to what its factory gets."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from missive_host.errors import ValidationError, nearest
@@ -34,8 +35,33 @@ def convert_options(
                 f"{label(name)}: adapter `{spec.name}` has no such option{nearest(name, list(options))}",
                 help=f"see `missive adapter {spec.name} --help`",
             )
+    return convert_values(spec.options, given, label=label, environ=environ)
+
+
+def configured_options(spec: AdapterSpec, name: str, settings: Mapping[str, Any], file: Path | None) -> dict[str, Any]:
+    """Return the options of the adapter `name` from its table in the config. Raises as `convert_options` does.
+
+    A relative path begins at the folder of `file`, which is the config's.
+    """
+    options = convert_options(spec, settings, label=lambda key: f"adapters.{name}.settings.{key}")
+    folder = Path.cwd() if file is None else file.absolute().parent
+    for option in spec.options:
+        if option.type == "path" and isinstance(path := options[option.name], str):
+            options[option.name] = str(folder / Path(path).expanduser())
+    return options
+
+
+def convert_values(
+    declared: Iterable[Option],
+    given: Mapping[str, Any],
+    *,
+    label: Callable[[str], str],
+    environ: Mapping[str, str] = os.environ,
+) -> dict[str, Any]:
+    """As `convert_options`, for any options that a plugin declares."""
     found: dict[str, Any] = {}
-    for name, option in options.items():
+    for option in declared:
+        name = option.name
         value = given.get(name)
         if value is None:
             if option.required:

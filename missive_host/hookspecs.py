@@ -26,7 +26,7 @@ from collections.abc import Iterable
 
 import pluggy
 
-from missive_host.specs import AdapterSpec, PolicySpec, ReducerSpec
+from missive_host.specs import AdapterSpec, CommandSpec, PolicySpec, ReducerSpec
 
 HOOK_API = 1
 """Rises when a hook or a field of a declaration goes away. New ones do not raise it."""
@@ -63,4 +63,13 @@ def missive_reducers() -> Iterable[ReducerSpec]:
     return ()
 
 
-HOOKS = ("missive_adapters", "missive_routing_policies", "missive_reducers")
+@hookspec
+def missive_commands() -> Iterable[CommandSpec]:
+    """Declare nouns of the command line: ``missive NOUN VERB``.
+
+    Since API 1. The factory of each `VerbSpec` is an async function that gets a `CommandContext`.
+    """
+    return ()
+
+
+HOOKS = ("missive_adapters", "missive_routing_policies", "missive_reducers", "missive_commands")

@@ -54,10 +54,33 @@ class DeclarationView(msgspec.Struct, frozen=True, kw_only=True):
     status: str
     factory: str
     extra: str | UnsetType = UNSET
+    needs: str | UnsetType = UNSET
+    """What is to be installed before it can be used, e.g. ``missive-host[slack]``."""
 
 
 class ReducerView(DeclarationView, frozen=True, kw_only=True):
     ordered: bool
+
+
+class VerbView(msgspec.Struct, frozen=True, kw_only=True):
+    """One command of a noun that a plugin brings."""
+
+    path: tuple[str, ...]
+    summary: str
+    factory: str
+    arguments: tuple[OptionView, ...]
+    options: tuple[OptionView, ...]
+    examples: tuple[str, ...]
+
+
+class CommandView(msgspec.Struct, frozen=True, kw_only=True):
+    """A noun that a plugin brings: ``missive NAME …``."""
+
+    name: str
+    summary: str
+    status: str
+    verbs: tuple[VerbView, ...]
+    extra: str | UnsetType = UNSET
 
 
 class AdapterView(DeclarationView, frozen=True, kw_only=True):
@@ -98,6 +121,7 @@ class PluginShowResult(Data, frozen=True, kw_only=True):
     adapters: tuple[AdapterView, ...]
     routing_policies: tuple[DeclarationView, ...]
     reducers: tuple[ReducerView, ...]
+    commands: tuple[CommandView, ...]
     notices: tuple[str, ...]
     message: str
 

@@ -182,11 +182,17 @@ class Listener(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What an adapter did, as a result document. ``kind`` is one that `missive.output.v1` has."""
+    """What an adapter or a command did, as a result document.
+
+    ``kind`` is one that `missive.output.v1` has. A command may also give one of its own: then the document's kind is
+    ``plugin_result``, and ``data`` is carried in it.
+    """
 
     kind: str
     data: Mapping[str, Any]
-    """Without ``profile``, which the host adds."""
+    """JSON. Without ``profile``, which the host adds."""
+    exit_code: int = 0
+    """What a command leaves with. An adapter's is what its `run` returns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +216,44 @@ class AdapterContext:
     """Shows one line to the person who runs the adapter by itself; None in the gateway, where there is the log."""
     kind: str = ""
     """The name of its `AdapterSpec`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConfiguredAdapter:
+    """An ``[adapters.NAME]`` table of the config."""
+
+    name: str
+    kind: str
+    enabled: bool
+
+
+class CommandContext(Protocol):
+    """All that a command of a plugin gets from the host."""
+
+    @property
+    def profile(self) -> str: ...
+
+    @property
+    def log(self) -> Logger: ...
+
+    def progress(self, text: str) -> None:
+        """Show one line on stderr to the person who waits; nothing with ``--quiet``."""
+        ...
+
+    def adapters(self) -> tuple[ConfiguredAdapter, ...]:
+        """Return the adapters of the config that are of this plugin's own kinds, sorted by name."""
+        ...
+
+    def adapter(self, name: str) -> AdapterContext:
+        """Return what the adapter of this table gets in the gateway: the same options and folder; no listener.
+
+        Raises `ValidationError` if there is none of this plugin's kinds, and what is wrong with its options.
+        """
+        ...
+
+    def gateway_running(self) -> bool:
+        """Tell whether a gateway of this home and profile answers."""
+        ...
 
 
 @runtime_checkable

@@ -17,6 +17,8 @@ OptionType = Literal["string", "integer", "boolean", "duration", "size", "path",
 class Option:
     """One setting of an adapter: a flag of ``missive adapter NAME`` and a key of ``[adapters.X.settings]``.
 
+    In a `VerbSpec` it is a flag or an argument of the command.
+
     ``size`` is a number of bytes, written ``8MiB`` or ``8388608``; ``duration`` is ``500ms``, ``30s``, ``5m``;
     both arrive converted, as ``int`` bytes and ``float`` seconds. A ``secret`` option takes only a reference
     (``{ secret = "env:NAME" }``) and arrives as a `Secret`. A ``table`` is for the config only: it arrives as it was
@@ -64,6 +66,8 @@ class AdapterSpec:
     """The option with the folder below which its messages may name files. None: ``file_root`` says it."""
     carries_files: bool = False
     """True: it takes files in, and its messages name them by paths below `AdapterContext.data_dir`, and no others."""
+    requires: tuple[str, ...] = ()
+    """The top-level modules that the extra brings: looked for, not imported, to say early that it is missing."""
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -94,7 +98,53 @@ class ReducerSpec:
     status: Status = "beta"
 
 
-Spec = AdapterSpec | PolicySpec | ReducerSpec
+@dataclass(frozen=True, slots=True)
+class VerbSpec:
+    """One command of a noun: ``missive NOUN PATH …``.
+
+    ``factory`` names an async function. It is called as ``function(context, **options)`` with a `CommandContext` and
+    all arguments and options, converted and complete with defaults, ``-`` in a name as ``_``. It returns a `Summary`,
+    which is printed as the results of all commands are, or None; it raises a `MissiveError` for what a person can mend.
+    """
+
+    path: tuple[str, ...]
+    """One word or several: ``("pairing", "approve")`` is ``missive NOUN pairing approve``."""
+    factory: str
+    summary: str
+    """One line; the first line of its help."""
+    description: str = ""
+    """What more its help says."""
+    arguments: tuple[Option, ...] = ()
+    """Those without a flag, in order. Only the last may be repeated."""
+    options: tuple[Option, ...] = ()
+    examples: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return " ".join(self.path)
+
+
+@dataclass(frozen=True, slots=True)
+class CommandSpec:
+    """A noun of the command line with its verbs. A name that missive itself has stays missive's.
+
+    To be in the list of ``missive --help``, which imports no plugin, the noun is also named in the metadata::
+
+        [project.entry-points."missive.commands"]
+        pigeon = "carrier_pigeon"
+    """
+
+    name: str
+    summary: str
+    verbs: tuple[VerbSpec, ...]
+    groups: tuple[tuple[str, str], ...] = ()
+    """A word that several verbs begin with, and one line about it; without one its help lists the verbs only."""
+    examples: tuple[str, ...] = ()
+    extra: str | None = None
+    status: Status = "beta"
+
+
+Spec = AdapterSpec | PolicySpec | ReducerSpec | CommandSpec
 
 
 # --- what a routing policy gets and gives

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from missive_host.cli.declared import flag_of, given, parameter
 from missive_host.cli.kit import App, Command, Group
-from missive_host.cli.verbs import Choices, ParamType
-from missive_host.cli.wording import size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,8 +15,6 @@ if TYPE_CHECKING:
     from missive_host.plugins import Plugins
     from missive_host.protocols import Summary
     from missive_host.specs import AdapterSpec, Option
-
-_METAVARS = {"integer": "N", "duration": "DURATION", "size": "SIZE", "path": "PATH", "string": "TEXT"}
 
 
 class _Adapters(Group):
@@ -27,7 +24,19 @@ class _Adapters(Group):
         return [name for name, _ in self.short_helps(ctx)]
 
     def short_helps(self, ctx: click.Context) -> list[tuple[str, str]]:
+        return [(spec.name, about) for spec, about in self._declared(ctx) if spec.foreground]
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        super().format_commands(ctx, formatter)
+        rows = [(spec.name, about) for spec, about in self._declared(ctx) if not spec.foreground]
+        if rows:
+            with formatter.section("Run by the gateway only"):
+                formatter.write_dl(rows)
+
+    def _declared(self, ctx: click.Context) -> list[tuple[AdapterSpec, str]]:
+        """Return each adapter with one line about it, which says what must be installed for it."""
         from missive_host.errors import MissiveError
+        from missive_host.plugins.reasons import needs
 
         try:
             found = _plugins(ctx.obj).adapters()
@@ -35,7 +44,10 @@ class _Adapters(Group):
             if ctx.resilient_parsing:
                 return []
             raise
-        return [(spec.name, spec.summary) for spec, _ in found if spec.foreground]
+        return [
+            (spec, f"{spec.summary} (needs {wanted})" if (wanted := needs(record, spec)) else spec.summary)
+            for spec, record in found
+        ]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         from missive_host.errors import MissiveError, PluginError
@@ -66,7 +78,7 @@ class _AdapterCommand(Command):
             help=text,
             examples=spec.examples or (f"missive adapter {spec.name}",),
             params=[
-                *(_parameter(option) for option in _typed(spec)),
+                *(parameter(option) for option in _typed(spec)),
                 *([] if spec.file_root_option else [_file_root()]),
             ],
             callback=self._run,
@@ -76,15 +88,8 @@ class _AdapterCommand(Command):
 
     def _run(self, **values: Any) -> int:
         app: App = click.get_current_context().obj
-        return run_adapter(app, self._spec, self._plugins, self.given(values), file_root=values.get("file_root"))
-
-    def given(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what was typed, by the option's own name."""
-        return {
-            option.name: values[_parameter_name(option)]
-            for option in _typed(self._spec)
-            if values[_parameter_name(option)] not in (None, ())
-        }
+        typed = given(_typed(self._spec), values)
+        return run_adapter(app, self._spec, self._plugins, typed, file_root=values.get("file_root"))
 
 
 def run_adapter(
@@ -151,46 +156,6 @@ def _file_root() -> click.Option:
         type=click.Path(),
         help="Let messages carry files from below this folder (`files`, `file_bytes`); without it none.",
     )
-
-
-def _parameter_name(option: Option) -> str:
-    return "option_" + option.name.replace("-", "_")
-
-
-def flag_of(option: Option) -> str:
-    return option.flag or "--" + option.name.replace("_", "-")
-
-
-def _parameter(option: Option) -> click.Option:
-    flag = flag_of(option)
-    name = _parameter_name(option)
-    text = option.help + _shown_default(option)
-    if option.type == "boolean" and not option.repeated:
-        return click.Option([name, f"{flag}/--no-{flag[2:]}"], default=None, help=text)
-    metavar = _METAVARS.get(option.type, "TEXT")
-    kind: ParamType = click.STRING
-    if option.secret:
-        metavar = "env:NAME|file:PATH"
-    elif option.choices:
-        metavar, kind = "[" + "|".join(option.choices) + "]", Choices(option.choices)
-    elif option.type == "path":
-        kind = click.Path()
-    return click.Option(
-        [name, flag], required=option.required, multiple=option.repeated, metavar=metavar, type=kind, help=text
-    )
-
-
-def _shown_default(option: Option) -> str:
-    default = option.default
-    if default is None or default is False or default == ():
-        return ""
-    if option.type == "size" and isinstance(default, int):
-        default = size(default)
-    elif option.type == "duration" and isinstance(default, int | float):
-        default = f"{default:g}s"
-    elif isinstance(default, tuple):
-        default = ", ".join(map(str, default))
-    return f" [default: {'on' if default is True else default}]"
 
 
 adapter = _Adapters(

@@ -70,6 +70,15 @@ class App:
                 self._core.on_bytes = self._progress = Progress(self.screen)
         return self._core
 
+    @property
+    def redactor(self) -> Redactor:
+        """What takes the secrets that are known here out of texts: the core's, if there is one."""
+        if self._redactor is None:
+            from missive_host.security.redact import Redactor
+
+            self._redactor = Redactor(self.call_options().secrets)
+        return self._redactor
+
     def _ring(self) -> None:
         """Tell the gateway, if one runs, that there is new work."""
         from missive_host.gateway.control import wake

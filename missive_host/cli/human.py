@@ -446,5 +446,7 @@ ELSEWHERE: Mapping[str, str] = {
     "token": "missive_host.cli.human_tokens",
     "push": "missive_host.cli.human_push",
     "webhook": "missive_host.cli.human_push",
+    "chat": "missive_host.cli.human_plugins",
+    "plugin": "missive_host.cli.human_plugins",
 }
 """The first word of a kind to the module whose ``RENDERERS`` show it; imported when it is needed."""

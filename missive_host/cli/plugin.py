@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from missive_host.cli.screen import Screen
     from missive_host.outputs_host import (
         AdapterView,
+        CommandView,
         DeclarationView,
         OptionView,
         PluginCheckResult,
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
         ReducerView,
     )
     from missive_host.plugins import PluginRecord, Plugins
-    from missive_host.specs import AdapterSpec, Option, PolicySpec, ReducerSpec
+    from missive_host.specs import AdapterSpec, CommandSpec, Option, PolicySpec, ReducerSpec
 
 EXIT_FAULTY = 1
 
@@ -169,14 +170,27 @@ def show_plugin(data: PluginShowResult, screen: Screen) -> None:
         _show_declaration("routing policy", policy, screen)
     for reducer in data.reducers:
         _show_declaration("reducer", reducer, screen, ("in rank order", reducer.ordered))
+    for command in data.commands:
+        _show_command(command, screen)
     _note_notices(data.notices, screen)
+
+
+def _show_command(item: CommandView, screen: Screen) -> None:
+    screen.line()
+    screen.line(f"command {item.name}", "bold")
+    screen.line(item.summary)
+    screen.fields([("status", item.status), ("extra", item.extra)])
+    rows = [(f"missive {item.name} {' '.join(verb.path)}", verb.summary) for verb in item.verbs]
+    screen.table(("COMMAND", "WHAT"), rows)
 
 
 def _show_declaration(kind: str, item: DeclarationView, screen: Screen, *more: tuple[str, object]) -> None:
     screen.line()
     screen.line(f"{kind} {item.name}", "bold")
     screen.line(item.summary)
-    screen.fields([("status", item.status), ("factory", item.factory), ("extra", item.extra), *more])
+    screen.fields(
+        [("status", item.status), ("factory", item.factory), ("extra", item.extra), ("needs", item.needs), *more]
+    )
 
 
 def _show_adapter(item: AdapterView, screen: Screen) -> None:
@@ -249,20 +263,22 @@ def view(record: PluginRecord) -> PluginView:
 
 def _shown(record: PluginRecord, specs: Sequence[Any], found: tuple[str, ...]) -> PluginShowResult:
     from missive_host.outputs_host import PluginShowResult
-    from missive_host.specs import AdapterSpec, PolicySpec, ReducerSpec
+    from missive_host.specs import AdapterSpec, CommandSpec, PolicySpec, ReducerSpec
 
     return PluginShowResult(
         plugin=view(record),
-        adapters=tuple(_adapter(spec) for spec in specs if isinstance(spec, AdapterSpec)),
+        adapters=tuple(_adapter(spec, record) for spec in specs if isinstance(spec, AdapterSpec)),
         routing_policies=tuple(_policy(spec) for spec in specs if isinstance(spec, PolicySpec)),
         reducers=tuple(_reducer(spec) for spec in specs if isinstance(spec, ReducerSpec)),
+        commands=tuple(_command(spec) for spec in specs if isinstance(spec, CommandSpec)),
         notices=found,
         message=f"{record.label} is {record.state}",
     )
 
 
-def _adapter(spec: AdapterSpec) -> AdapterView:
+def _adapter(spec: AdapterSpec, record: PluginRecord) -> AdapterView:
     from missive_host.outputs_host import AdapterView
+    from missive_host.plugins.reasons import needs
 
     return AdapterView(
         name=spec.name,
@@ -270,6 +286,7 @@ def _adapter(spec: AdapterSpec) -> AdapterView:
         status=spec.status,
         factory=spec.factory,
         extra=spec.extra or UNSET,
+        needs=needs(record, spec) or UNSET,
         accepts=spec.accepts,
         emits=spec.emits,
         foreground=spec.foreground,
@@ -315,6 +332,23 @@ def _reducer(spec: ReducerSpec) -> ReducerView:
         extra=spec.extra or UNSET,
         ordered=spec.ordered,
     )
+
+
+def _command(spec: CommandSpec) -> CommandView:
+    from missive_host.outputs_host import CommandView, VerbView
+
+    verbs = tuple(
+        VerbView(
+            path=verb.path,
+            summary=verb.summary,
+            factory=verb.factory,
+            arguments=tuple(_option(option) for option in verb.arguments),
+            options=tuple(_option(option) for option in verb.options),
+            examples=verb.examples,
+        )
+        for verb in spec.verbs
+    )
+    return CommandView(name=spec.name, summary=spec.summary, status=spec.status, verbs=verbs, extra=spec.extra or UNSET)
 
 
 def _count(number: int, noun: str) -> str:

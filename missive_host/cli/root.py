@@ -64,6 +64,49 @@ def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> No
         ctx.exit()
 
 
+class _Root(LazyGroup):
+    """The nouns of missive, and those that plugins bring: what is in the table needs no plugin, not even a look."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*super().list_commands(ctx), *(name for name, _ in self._of_plugins(ctx))]
+
+    def short_helps(self, ctx: click.Context) -> list[tuple[str, str]]:
+        return [*super().short_helps(ctx), *self._of_plugins(ctx)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        found = super().get_command(ctx, cmd_name)
+        if found is not None or cmd_name.startswith("-") or not isinstance(ctx.obj, App):
+            return found
+        from missive_host.cli.nouns import find_noun
+        from missive_host.errors import ConfigError, PluginError
+
+        try:
+            return find_noun(ctx.obj, cmd_name)
+        except ConfigError as error:
+            # With a config that cannot be read, a word that is nobody's is still just that.
+            known = isinstance(error, PluginError) or cmd_name in self.list_commands(ctx)
+            if ctx.resilient_parsing or not known:
+                return None
+            raise
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for title, rows in (
+            ("Commands", super().short_helps(ctx)),
+            ("Commands of plugins", self._of_plugins(ctx)),
+        ):
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
+
+    def _of_plugins(self, ctx: click.Context) -> list[tuple[str, str]]:
+        if not isinstance(ctx.obj, App):
+            return []
+        from missive_host.plugins.nouns import listed
+
+        ctx.obj.look_ahead()
+        return listed(ctx.obj.flags.no_plugin, COMMANDS)
+
+
 def make_root() -> LazyGroup:
     """Return the root command."""
     version = click.Option(
@@ -74,7 +117,7 @@ def make_root() -> LazyGroup:
         callback=_show_version,
         help="Show the version.",
     )
-    return LazyGroup("missive", table=COMMANDS, help=HELP, examples=EXAMPLES, params=[version])
+    return _Root("missive", table=COMMANDS, help=HELP, examples=EXAMPLES, params=[version])
 
 
 def run(argv: Sequence[str]) -> int:

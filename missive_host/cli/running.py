@@ -1,9 +1,10 @@
-"""Commands that call agents: the event loop, and the signals that end it."""
+"""Commands that wait for something: the event loop, and the signals that end it."""
 
 from __future__ import annotations
 
 import signal
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from missive_host.cli.failing import InterruptedBySignalError
 
@@ -12,40 +13,56 @@ if TYPE_CHECKING:
 
     from missive_host.cli.app import App
     from missive_host.commands import Command
-    from missive_host.core import Core
     from missive_host.outputs import Output
+
+T = TypeVar("T")
 
 
 def run_async(app: App, command: Command) -> None:
-    """Run one command in an event loop. Raises what it raises.
+    """Run one command in an event loop. Raises what it raises, and as `run_watched`."""
+    from pathlib import Path
+
+    from missive_host.core import FileAccess
+
+    core = app.core(files=FileAccess(Path.cwd(), confined=False))  # any that the user may read
+
+    async def work() -> None:
+        await core.run(command, emit)
+
+    async def emit(output: Output) -> None:
+        app.emit(output)
+
+    run_watched(app, work, core.redactor.text)
+
+
+def run_watched(app: App, work: Callable[[], Awaitable[T]], redact: Callable[[str], str]) -> T:
+    """Run `work` in an event loop, close what it has opened, and return its result. Raises what it raises.
 
     The first SIGINT or SIGTERM cancels it and lets it close its connections, and then
     `InterruptedBySignalError` is raised; a second one kills the process.
     """
-    from pathlib import Path
-
     import anyio
 
     from missive_host.cli.logs import configure
-    from missive_host.core import FileAccess
 
-    core = app.core(files=FileAccess(Path.cwd(), confined=False))  # any that the user may read
-    configure(app.flags, core.redactor.text)  # again: with anyio came asyncio, and with it logging
-    run = _Run(app, core, command)
+    configure(app.flags, redact)  # again: with anyio came asyncio, and with it logging
+    run = _Run(app, work)
     anyio.run(run.main)
     if run.error is not None:
         raise run.error
     if run.received:
         raise InterruptedBySignalError(run.received)
+    return run.result
 
 
-class _Run:
+class _Run(Generic[T]):
     """One command in its event loop. ``error`` is what it raised, outside of any exception group."""
 
-    def __init__(self, app: App, core: Core, command: Command) -> None:
+    result: T
+
+    def __init__(self, app: App, work: Callable[[], Awaitable[T]]) -> None:
         self._app = app
-        self._core = core
-        self._command = command
+        self._work = work
         self.error: Exception | None = None
         self.received = 0
 
@@ -56,15 +73,12 @@ class _Run:
             async with anyio.create_task_group() as group:
                 await group.start(self._watch, group.cancel_scope)
                 try:
-                    await self._core.run(self._command, self._emit)
+                    self.result = await self._work()
                 except Exception as error:  # noqa: BLE001 - raised again outside of the loop
                     self.error = error
                 group.cancel_scope.cancel()
         finally:
             await self._app.aclose()
-
-    async def _emit(self, output: Output) -> None:
-        self._app.emit(output)
 
     async def _watch(self, scope: anyio.CancelScope, *, task_status: anyio.abc.TaskStatus[None]) -> None:
         import anyio

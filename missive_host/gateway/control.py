@@ -211,6 +211,15 @@ def wake(paths: Paths) -> None:
         connection.sendall(_WAKE)
 
 
+def answers(paths: Paths) -> bool:
+    """Tell whether a daemon listens. Never raises."""
+    try:
+        _connected(control_path(paths), 0.2).close()
+    except (OSError, MissiveError):
+        return False
+    return True
+
+
 def _connected(path: Path, timeout: float) -> socket.socket:
     """Return a connection. Raises `TransportError` if nobody listens, `TimeoutError` if nobody accepts."""
     if path.parent.parent == _SHORT and path.parent.exists() and not is_private(path.parent):

@@ -230,20 +230,10 @@ class Supervisor:
 
     def _declared(self, name: str, block: AdapterBlock) -> tuple[AdapterSpec, dict[str, Any]]:
         """Return what an adapter's plugin declares, and its options. Raises what is wrong with them."""
-        from missive_host.adapter_options import convert_options
+        from missive_host.adapter_options import configured_options
 
         spec, _ = self._plugins().adapter(block.kind)
-        options = convert_options(spec, block.settings, label=lambda key: f"adapters.{name}.settings.{key}")
-        for option in spec.options:
-            if option.type == "path" and isinstance(path := options[option.name], str):
-                options[option.name] = self._absolute(path)
-        return spec, options
-
-    def _absolute(self, path: str) -> str:
-        """Return a path of the config: one that is relative begins at the config file."""
-        file = self._dispatcher.core.settings.path
-        folder = Path.cwd() if file is None else Path(file).absolute().parent
-        return str(folder / Path(path).expanduser())
+        return spec, configured_options(spec, name, block.settings, self._dispatcher.core.settings.path)
 
     def _learn_secrets(self, options: Mapping[str, Any]) -> None:
         from missive_host.security.secrets import secrets_in
@@ -304,6 +294,7 @@ def specs_of(plugins: Plugins, blocks: Mapping[str, AdapterBlock]) -> list[Adapt
         if block.enabled:
             try:
                 specs.append(plugins.adapter(block.kind)[0])
+                plugins.require(specs[-1])
             except MissiveError as error:
                 raise ConfigError(f"adapters.{name}.kind: {error.message}", help=error.help) from None
             if specs[-1].owns_stdio:

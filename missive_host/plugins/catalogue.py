@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 GROUP = "missive.plugins"
 """The entry-point group."""
+NOUN_GROUP = "missive.commands"
+"""The group that names a plugin's nouns, so that they can be listed without importing it."""
 
 ENVIRONMENT = "MISSIVE_PLUGINS_DISABLED"
 """Names of plugins to leave out, with commas between."""
@@ -48,6 +50,8 @@ class PluginRecord:
     """What disabled it: ``[plugins] disabled``, ``[plugins] enabled``, ``--no-plugin`` or the variable's name."""
     seconds: float | None = None
     """How long importing and asking it took."""
+    commands: tuple[str, ...] = ()
+    """The nouns that its metadata names."""
     provides: tuple[str, ...] = ()
     """What can be used of it, e.g. ``("adapter stdio",)``."""
     warnings: tuple[str, ...] = ()
@@ -211,14 +215,17 @@ def _field(distribution: Distribution, field: str) -> str | None:
 def _of_distribution(distribution: Distribution, name: str) -> Iterator[PluginRecord]:
     version = _field(distribution, "Version")
     try:
-        points = {(point.name, point.value) for point in distribution.entry_points if point.group == GROUP}
+        entry_points = distribution.entry_points
+        points = {(point.name, point.value) for point in entry_points if point.group == GROUP}
+        nouns = sorted({(point.name, point.value) for point in entry_points if point.group == NOUN_GROUP})
     except Exception as error:  # noqa: BLE001 - becomes a record
         reason = f"its entry points cannot be read: {type(error).__name__}"
         yield PluginRecord(name, "", name, version, state="failed", reason=reason)
         return
     for point, value in points:
         match = _MODULE.fullmatch(value.strip())
-        record = PluginRecord(point, match["module"] if match else value, name, version)
+        own = tuple(noun for noun, target in nouns if target == value and _NAME.fullmatch(noun))
+        record = PluginRecord(point, match["module"] if match else value, name, version, commands=own)
         if not _NAME.fullmatch(point):
             reason = f"`{point}` is not a plugin name: use lower-case letters, digits, '-', '_' and '.'"
             record = replace(record, state="failed", reason=reason)

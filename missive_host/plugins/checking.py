@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from missive_host.errors import nearest
 from missive_host.hookspecs import HOOK_API, HOOKS
-from missive_host.specs import AdapterSpec, Option, OptionType, PolicySpec, ReducerSpec, Spec, Status
+from missive_host.specs import (
+    AdapterSpec,
+    CommandSpec,
+    Option,
+    OptionType,
+    PolicySpec,
+    ReducerSpec,
+    Spec,
+    Status,
+    VerbSpec,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,21 +31,34 @@ RETURNS: dict[str, type[Spec]] = {
     "missive_adapters": AdapterSpec,
     "missive_routing_policies": PolicySpec,
     "missive_reducers": ReducerSpec,
+    "missive_commands": CommandSpec,
 }
-KINDS: dict[type[Spec], str] = {AdapterSpec: "adapter", PolicySpec: "routing policy", ReducerSpec: "reducer"}
+KINDS: dict[type[Spec], str] = {
+    AdapterSpec: "adapter",
+    PolicySpec: "routing policy",
+    ReducerSpec: "reducer",
+    CommandSpec: "command",
+}
 """What people call each."""
 
 HOST_OPTIONS = (
     "config", "file-root", "help", "json", "ndjson", "no-color", "no-plugin", "plugin",
     "profile", "quiet", "strict-plugins", "trace", "verbose", "version",
 )  # fmt: skip
-"""Flags that mean the same on every command line, so no option of an adapter may be called that."""
+"""Flags that mean the same on every command line, so no option of a plugin may be called that."""
+HOST_NOUNS = frozenset((
+    "adapter", "agent", "allreduce", "barrier", "bcast", "completion", "config", "context", "contract", "demo",
+    "gateway", "gather", "group", "help", "intake", "job", "plugin", "push", "reduce", "route", "scatter", "send",
+    "session", "stream", "task", "token", "webhook",
+))  # fmt: skip
+"""What follows ``missive`` already: no plugin's command takes its place."""
 
 MAX_SPECS = 1000
 _SPEC_NAME = re.compile(r"[a-z](?=.{0,30}\Z)[a-z0-9]*([_-][a-z0-9]+)*")
 _OPTION_NAME = re.compile(r"[a-z](?=.{0,40}\Z)[a-z0-9]*([_-][a-z0-9]+)*")
 _FACTORY = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 _CONTRACT = re.compile(r"[a-z][a-z0-9]*([._-][a-z0-9]+)*\.v[1-9][0-9]*")
+_MODULE = re.compile(r"[A-Za-z_]\w*")
 _EXTRA = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 
 
@@ -121,16 +144,33 @@ def check_spec(spec: Spec) -> None:
             f"{kind} name {_shown(spec.name)}: use at most 31 lower-case letters, digits, '-' and '_', a letter first"
         )
     where = f"{kind} `{spec.name}`"
-    if not _matches(_FACTORY, spec.factory):
-        raise RefusedError(f"{where}: factory {_shown(spec.factory)} is not of the form `module:attribute`")
-    if not (isinstance(spec.summary, str) and spec.summary.strip() and spec.summary.isprintable()):
-        raise RefusedError(f"{where}: summary must be one line of text")
+    if not isinstance(spec, CommandSpec):
+        _check_factory(where, spec.factory)
+    _check_line(where, "summary", spec.summary)
     if spec.extra is not None and not _matches(_EXTRA, spec.extra):
         raise RefusedError(f"{where}: extra {_shown(spec.extra)} is not the name of an extra")
     if spec.status not in get_args(Status):
         raise RefusedError(f"{where}: status {_shown(spec.status)} is none of {', '.join(get_args(Status))}")
     if isinstance(spec, AdapterSpec):
         _check_adapter(spec, where)
+    elif isinstance(spec, CommandSpec):
+        _check_command(spec, where)
+
+
+def _check_factory(where: str, factory: Any) -> None:
+    if not _matches(_FACTORY, factory):
+        raise RefusedError(f"{where}: factory {_shown(factory)} is not of the form `module:attribute`")
+
+
+def _check_line(where: str, field: str, value: Any) -> None:
+    if not (isinstance(value, str) and value.strip() and value.isprintable()):
+        raise RefusedError(f"{where}: {field} must be one line of text")
+
+
+def _check_examples(where: str, examples: Any) -> None:
+    for example in _items(where, "examples", examples):
+        if not isinstance(example, str):
+            raise RefusedError(f"{where}: example {_shown(example)} is not text")
 
 
 def _check_adapter(spec: AdapterSpec, where: str) -> None:
@@ -138,11 +178,17 @@ def _check_adapter(spec: AdapterSpec, where: str) -> None:
         for contract in _items(where, field, getattr(spec, field)):
             if not _matches(_CONTRACT, contract):
                 raise RefusedError(f"{where}: {field} {_shown(contract)} is not a contract id such as pigeon.v1")
-    for example in _items(where, "examples", spec.examples):
-        if not isinstance(example, str):
-            raise RefusedError(f"{where}: example {_shown(example)} is not text")
+    _check_examples(where, spec.examples)
+    for module in _items(where, "requires", spec.requires):
+        if not (_matches(_MODULE, module) and spec.extra is not None):
+            raise RefusedError(f"{where}: requires {_shown(module)}: top-level modules that `extra` brings")
+    _check_options(where, spec.options)
+
+
+def _check_options(where: str, options: Any, *, field: str = "options") -> set[str]:
+    """Refuse options that are faulty, or that take a flag from missive. Returns their names, as flags have them."""
     names: set[str] = set()
-    for option in _items(where, "options", spec.options):
+    for option in _items(where, field, options):
         if not isinstance(option, Option):
             raise RefusedError(f"{where}: option {_shown(option)} is not of type Option")
         if not _matches(_OPTION_NAME, option.name):
@@ -158,6 +204,61 @@ def _check_adapter(spec: AdapterSpec, where: str) -> None:
         fault = _option_fault(option)
         if fault is not None:
             raise RefusedError(f"{where}: option `{option.name}`: {fault}")
+    return names
+
+
+def _check_command(spec: CommandSpec, where: str) -> None:
+    _check_examples(where, spec.examples)
+    paths: set[tuple[str, ...]] = set()
+    for verb in _items(where, "verbs", spec.verbs):
+        if not isinstance(verb, VerbSpec):
+            raise RefusedError(f"{where}: verb {_shown(verb)} is not of type VerbSpec")
+        words = _items(where, "path", verb.path)
+        if not words or not all(_matches(_SPEC_NAME, word) for word in words):
+            raise RefusedError(f"{where}: path {_shown(words[0]) if words else '()'}: use lower-case words")
+        if verb.path in paths:
+            raise RefusedError(f"{where}: verb `{verb.name}` is declared twice")
+        paths.add(verb.path)
+        _check_verb(verb, f"command `{spec.name} {verb.name}`")
+    if not paths:
+        raise RefusedError(f"{where}: it has no verbs")
+    groups = {path[:count] for path in paths for count in range(1, len(path))}
+    if groups & paths:
+        raise RefusedError(f"{where}: `{' '.join(min(groups & paths))}` is a verb, and others begin with it")
+    for group in _items(where, "groups", spec.groups):
+        if not (isinstance(group, tuple) and len(group) == 2 and isinstance(group[0], str)):
+            raise RefusedError(f"{where}: groups are pairs of words and a line about them")
+        if tuple(group[0].split()) not in groups:
+            raise RefusedError(f"{where}: no verb begins with the group {_shown(group[0])}")
+        _check_line(f"{where}: group `{group[0]}`", "its line", group[1])
+
+
+def _check_verb(verb: VerbSpec, where: str) -> None:
+    _check_factory(where, verb.factory)
+    _check_line(where, "summary", verb.summary)
+    if not isinstance(verb.description, str):
+        raise RefusedError(f"{where}: description is not text")
+    _check_examples(where, verb.examples)
+    names = _check_options(where, verb.arguments, field="arguments")
+    both = sorted(names & _check_options(where, verb.options))
+    if both:
+        raise RefusedError(f"{where}: option `{both[0]}` is declared twice")
+    optional = None
+    for number, argument in enumerate(verb.arguments, 1):
+        if argument.secret or argument.type in ("boolean", "table"):
+            raise RefusedError(f"{where}: argument `{argument.name}`: a secret, a boolean or a table is no argument")
+        if argument.repeated and number < len(verb.arguments):
+            raise RefusedError(f"{where}: argument `{argument.name}`: only the last may be repeated")
+        if argument.required and optional is not None:
+            raise RefusedError(
+                f"{where}: argument `{argument.name}` is required and follows `{optional}`, which is not"
+            )
+        optional = optional or (None if argument.required else argument.name)
+    for option in (*verb.arguments, *verb.options):
+        if option.type == "table":
+            raise RefusedError(f"{where}: option `{option.name}`: a table cannot be typed")
+        if option.name == "context":
+            raise RefusedError(f"{where}: option `context`: that is the function's first argument")
 
 
 def _items(where: str, field: str, value: Any) -> tuple[Any, ...]:

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from dataclasses import replace
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from missive_host.plugins.catalogue import PluginRecord, unknown_plugin
+from missive_host.plugins.importing import ask, import_plugin, resolve, stdout_on_stderr, unlisted, warnings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from types import ModuleType
+    from collections.abc import Callable
 
     import pluggy
 
     from missive_host.errors import PluginError
-    from missive_host.specs import AdapterSpec, PolicySpec, ReducerSpec, Spec
+    from missive_host.specs import AdapterSpec, CommandSpec, PolicySpec, ReducerSpec, Spec, VerbSpec
 
-    S = TypeVar("S", AdapterSpec, PolicySpec, ReducerSpec)
-
-SLOW_SECONDS = 1.0
-"""A declaration module that takes longer to import gets a warning."""
-HEAVY_MODULES = 50
-"""A declaration module that brings more modules in than this gets a warning."""
+    S = TypeVar("S", AdapterSpec, PolicySpec, ReducerSpec, CommandSpec)
 
 
 def load(records: tuple[PluginRecord, ...], *, strict: bool = False) -> Plugins:
@@ -124,17 +118,54 @@ class Plugins:
 
         return self._all(ReducerSpec)
 
-    def factory(self, spec: Spec) -> Callable[..., Any]:
-        """Import what ``spec.factory`` names and return it.
+    def command(self, name: str) -> tuple[CommandSpec, PluginRecord] | None:
+        """As `adapter`, for a noun of the command line; None if no plugin has to do with it."""
+        from missive_host.specs import CommandSpec
+
+        held = self._look(CommandSpec, name)
+        if held is not None:
+            return held[1], self._current(held[0])
+        absent = any(self._records[index].state in ("disabled", "failed") for index in self._named(name))
+        if absent or (CommandSpec.__name__, name) in self._claims:
+            raise self._missing(CommandSpec, name)
+        return None
+
+    def require(self, spec: Spec) -> None:
+        """Raise `PluginError` that says what to install, if modules that a declaration requires are not there."""
+        from missive_host.plugins import reasons
+
+        absent = reasons.missing(spec)
+        if absent:
+            from missive_host.errors import PluginError
+
+            record = self._owner(spec)
+            raise PluginError(
+                f"{reasons.titled(spec)} needs {reasons.needs(record, spec)}: there is no {', '.join(absent)}",
+                help=reasons.install(record, spec),
+            )
+
+    def factory(self, spec: Spec, verb: VerbSpec | None = None) -> Callable[..., Any]:
+        """Import what ``spec.factory`` names, or of a command that of the verb, and return it.
 
         Raises `PluginError` that names the extra to install when a module is missing.
         """
+        self.require(spec)
+        return self._import_factory(self._owner(spec), spec, _factory_of(spec, verb))
+
+    def _owner(self, spec: Spec) -> PluginRecord:
         index = next(i for claims in self._claims.values() for i, claimed in claims if claimed is spec)
-        return self._import_factory(self._records[index], spec)
+        return self._records[index]
 
     # --- finding
 
     def _find(self, kind: type[S], name: str) -> tuple[S, PluginRecord]:
+        held = self._look(kind, name)
+        if held is None:
+            raise self._missing(kind, name)
+        index, spec = held
+        return spec, self._current(index)
+
+    def _look(self, kind: type[S], name: str) -> tuple[int, S] | None:
         # The plugin of the same name has the first right to it, so nothing else need be imported.
         if self._strict:
             self.load_all()
@@ -144,10 +175,7 @@ class Plugins:
         if held is None:
             self.load_all()
             held = self._held(kind, name)
-        if held is None:
-            raise self._missing(kind, name)
-        index, spec = held
-        return spec, self._current(index)
+        return held
 
     def _all(self, kind: type[S]) -> tuple[tuple[S, PluginRecord], ...]:
         self.load_all()
@@ -163,6 +191,8 @@ class Plugins:
         return None
 
     def _holds(self, index: int, spec: Spec) -> bool:
+        if _is_the_hosts(spec):
+            return False
         return self._records[index].name == spec.name or not self._rivals(index, spec)
 
     def _rivals(self, index: int, spec: Spec) -> list[PluginRecord]:
@@ -194,6 +224,8 @@ class Plugins:
     def _clash(self, index: int, spec: Spec) -> str:
         from missive_host.plugins import reasons
 
+        if _is_the_hosts(spec):
+            return f"{reasons.titled(spec)} belongs to missive itself"
         rivals = self._rivals(index, spec)
         owner = next((rival for rival in rivals if rival.name == spec.name), None)
         if owner is not None:
@@ -237,10 +269,10 @@ class Plugins:
         before = len(sys.modules)
         begun = perf_counter()
         try:
-            with _stdout_on_stderr():
-                module = _import(record)
-                warnings = tuple(_warnings(perf_counter() - begun, len(sys.modules) - before))
-                specs = _ask(manager, module, record.name)
+            with stdout_on_stderr():
+                module = import_plugin(record)
+                slow_or_heavy = tuple(warnings(perf_counter() - begun, len(sys.modules) - before))
+                specs = ask(manager, module, record.name)
         except KeyboardInterrupt:
             raise
         except BaseException as error:
@@ -250,7 +282,7 @@ class Plugins:
         else:
             for spec in specs:
                 self._claims.setdefault((type(spec).__name__, spec.name), []).append((index, spec))
-            record = replace(record, state="loaded", warnings=warnings)
+            record = replace(record, state="loaded", warnings=(*slow_or_heavy, *unlisted(record, specs)))
         self._records[index] = replace(record, seconds=perf_counter() - begun)
 
     def _plugin_manager(self) -> pluggy.PluginManager:
@@ -263,19 +295,19 @@ class Plugins:
             self._manager.add_hookspecs(hookspecs)
         return self._manager
 
-    def _import_factory(self, record: PluginRecord, spec: Spec) -> Callable[..., Any]:
+    def _import_factory(self, record: PluginRecord, spec: Spec, factory: str) -> Callable[..., Any]:
         from missive_host.errors import PluginError
         from missive_host.plugins import reasons
 
         try:
-            with _stdout_on_stderr():
-                return _resolve(spec.factory)
+            with stdout_on_stderr():
+                return resolve(factory)
         except KeyboardInterrupt:
             raise
         except BaseException as error:
             if self._strict:
                 raise reasons.raisable(error, record) from error
-            why = reasons.reason(error, spec.factory.partition(":")[0])
+            why = reasons.reason(error, factory.partition(":")[0])
             lacking = reasons.lacks_extra(error, spec)
             raise PluginError(
                 f"{reasons.titled(spec)} of {record.label} cannot be used: {why}",
@@ -287,100 +319,28 @@ class Plugins:
         from missive_host.plugins import reasons
 
         record = self._records[index]
+        warning = f"{reasons.titled(spec)} needs the extra `{spec.extra}`: {reasons.install(record, spec)}"
+        if reasons.missing(spec):
+            self._records[index] = replace(record, warnings=(*record.warnings, warning))
+            return
         try:
-            self._import_factory(record, spec)
+            for verb in getattr(spec, "verbs", (None,)):
+                self._import_factory(record, spec, _factory_of(spec, verb))
         except PluginError as error:
             if error.__cause__ is not None and reasons.lacks_extra(error.__cause__, spec):
-                warning = f"{reasons.titled(spec)} needs the extra `{spec.extra}`: {reasons.install(record, spec)}"
                 self._records[index] = replace(record, warnings=(*record.warnings, warning))
             else:
                 faults = filter(None, (record.reason, error.message))
                 self._records[index] = replace(record, reason="; ".join(faults))
 
 
-@contextlib.contextmanager
-def _stdout_on_stderr() -> Iterator[None]:
-    """Send what a plugin prints while it is imported to stderr: stdout carries frames and documents."""
-    with contextlib.redirect_stdout(sys.stderr):
-        yield
+def _factory_of(spec: Spec, verb: VerbSpec | None) -> str:
+    return verb.factory if verb is not None else spec.factory  # type: ignore[union-attr]  # of a command it is a verb's
 
 
-def _import(record: PluginRecord) -> ModuleType:
-    if record.path is None:
-        return _import_named(record.target)
-    from importlib.util import module_from_spec, spec_from_file_location
+def _is_the_hosts(spec: Spec) -> bool:
+    """Tell whether it is a command that missive itself has."""
+    from missive_host.plugins.checking import HOST_NOUNS
+    from missive_host.specs import CommandSpec
 
-    spec = spec_from_file_location(record.target, record.path)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{record.path} cannot be imported")
-    module = module_from_spec(spec)
-    sys.modules[record.target] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        sys.modules.pop(record.target, None)
-        raise
-    return module
-
-
-def _import_named(name: str) -> ModuleType:
-    from importlib import import_module
-
-    return import_module(name)
-
-
-def _resolve(factory: str) -> Callable[..., Any]:
-    """Import what ``module:attribute`` names."""
-    from missive_host.plugins.checking import RefusedError
-
-    module, _, attribute = factory.partition(":")
-    found: Any = _import_named(module)
-    for part in attribute.split("."):
-        found = getattr(found, part)
-    if not callable(found):
-        raise RefusedError(f"`{factory}` is of type {type(found).__name__}, which cannot be called")
-    return found  # type: ignore[no-any-return]
-
-
-def _ask(manager: pluggy.PluginManager, module: ModuleType, name: str) -> list[Spec]:
-    """Check and register a plugin, and call its implementations one by one. A plugin that fails is forgotten."""
-    from missive_host.plugins.checking import RefusedError, check_api, check_hooks
-
-    check_api(module)
-    check_hooks(manager, module)
-    if manager.is_registered(module):
-        raise RefusedError(f"its module is that of the plugin `{manager.get_name(module)}`")
-    manager.register(module, name)
-    specs: dict[tuple[type[Spec], str], Spec] = {}
-    try:
-        for spec in _declarations(manager, module):
-            _add(specs, spec)
-    except BaseException:
-        manager.unregister(module)
-        raise
-    return list(specs.values())
-
-
-def _declarations(manager: pluggy.PluginManager, module: ModuleType) -> Iterator[Spec]:
-    from missive_host.hookspecs import HOOKS
-    from missive_host.plugins.checking import declared
-
-    for hook in HOOKS:
-        for implementation in getattr(manager.hook, hook).get_hookimpls():
-            if implementation.plugin is module:
-                yield from declared(hook, implementation.function())
-
-
-def _add(specs: dict[tuple[type[Spec], str], Spec], spec: Spec) -> None:
-    from missive_host.plugins.checking import RefusedError
-    from missive_host.plugins.reasons import titled
-
-    if specs.setdefault((type(spec), spec.name), spec) is not spec:
-        raise RefusedError(f"{titled(spec)} is declared twice")
-
-
-def _warnings(seconds: float, modules: int) -> Iterator[str]:
-    if seconds > SLOW_SECONDS:
-        yield f"importing it takes {seconds:.1f} s: import what is slow in the factory's module"
-    if modules > HEAVY_MODULES:
-        yield f"importing it brings {modules} modules in: import what is heavy in the factory's module"
+    return isinstance(spec, CommandSpec) and spec.name in HOST_NOUNS

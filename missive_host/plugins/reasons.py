@@ -83,6 +83,22 @@ def lacks_extra(error: BaseException, spec: Spec) -> bool:
     return isinstance(error, ImportError) and spec.extra is not None
 
 
+def missing(spec: Spec) -> tuple[str, ...]:
+    """Return the modules of its extra that are not installed. Nothing is imported."""
+    from importlib.util import find_spec
+
+    from missive_host.specs import AdapterSpec
+
+    return tuple(name for name in spec.requires if find_spec(name) is None) if isinstance(spec, AdapterSpec) else ()
+
+
+def needs(record: PluginRecord, spec: Spec) -> str | None:
+    """Return what is to be installed, e.g. ``missive-host[slack]``, for an extra that is not there; None if it is."""
+    if not missing(spec):
+        return None
+    return f"{record.distribution}[{spec.extra}]" if record.distribution else f"the extra `{spec.extra}`"
+
+
 def install(record: PluginRecord, spec: Spec) -> str:
     if record.distribution is None:
         return f"install what the extra `{spec.extra}` stands for"

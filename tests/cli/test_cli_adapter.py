@@ -81,7 +81,9 @@ def test_the_help_lists_what_plugins_bring(missive, pigeon: str) -> None:  # typ
     assert "stdio" in missive.ok("adapter", "--help")
     text = missive.ok("--plugin", pigeon, "adapter")
     assert "Messages by pigeon post." in text
-    assert "owl" not in text
+    own, _, gateway_only = text.partition("Run by the gateway only:")
+    assert "owl" not in own
+    assert "Only at night." in gateway_only
 
 
 def test_an_adapters_own_help(missive, pigeon: str) -> None:  # type: ignore[no-untyped-def]

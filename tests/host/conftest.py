@@ -41,6 +41,7 @@ class Site:
         *,
         version: str = "1.2",
         where: str = ".",
+        nouns: tuple[str, ...] = (),
     ) -> Path:
         """Write a distribution's metadata and modules, as an installer leaves them."""
         site = self.folder / where
@@ -48,17 +49,20 @@ class Site:
         info.mkdir(parents=True)
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n")
         lines = "\n".join(f"{name} = {target}" for name, target in points.items())
-        (info / "entry_points.txt").write_text(f"[console_scripts]\nx = y:z\n\n[missive.plugins]\n{lines}\n")
+        commands = "\n".join(f"{noun} = {target}" for noun in nouns for target in points.values())
+        (info / "entry_points.txt").write_text(
+            f"[console_scripts]\nx = y:z\n\n[missive.plugins]\n{lines}\n\n[missive.commands]\n{commands}\n"
+        )
         for name, source in modules.items():
             path = site / (name.replace(".", "/") + ".py")
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(dedent(source))
         return info
 
-    def plugin(self, name: str, source: str, **modules: str) -> None:
+    def plugin(self, name: str, source: str, *, nouns: tuple[str, ...] = (), **modules: str) -> None:
         """Install a distribution ``missive-NAME`` with one declaration module ``NAME_plugin``."""
         module = f"{name}_plugin"
-        self.install(f"missive-{name}", {name: module}, {module: source, **modules})
+        self.install(f"missive-{name}", {name: module}, {module: source, **modules}, nouns=nouns)
 
     def python(
         self, code: str, *, path: tuple[str, ...] = (), cwd: Path | None = None

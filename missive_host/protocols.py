@@ -225,6 +225,10 @@ class ConfiguredAdapter:
     name: str
     kind: str
     enabled: bool
+    data_dir: Path
+    """Its folder, as `AdapterContext.data_dir`. It may not be there yet."""
+    needs: str | None = None
+    """What is to be installed before it can be used, e.g. ``missive-host[slack]``."""
 
 
 class CommandContext(Protocol):
@@ -237,18 +241,29 @@ class CommandContext(Protocol):
     def log(self) -> Logger: ...
 
     def progress(self, text: str) -> None:
-        """Show one line on stderr to the person who waits; nothing with ``--quiet``."""
+        """Show one line on stderr to the person who waits; nothing with ``--quiet`` or ``--json``."""
         ...
 
     def adapters(self) -> tuple[ConfiguredAdapter, ...]:
-        """Return the adapters of the config that are of this plugin's own kinds, sorted by name."""
+        """Return the adapters of the config that this command looks after, sorted by name.
+
+        They are of this plugin's own kinds, or of a kind whose `AdapterSpec.noun` is this command.
+        """
+        ...
+
+    def configured(self, name: str) -> ConfiguredAdapter:
+        """Return one of them, without a look at its options. Raises `ValidationError` if there is none."""
         ...
 
     def adapter(self, name: str) -> AdapterContext:
-        """Return what the adapter of this table gets in the gateway: the same options and folder; no listener.
+        """Return what it gets in the gateway: the same options, with secrets, and the same folder; no listener.
 
-        Raises `ValidationError` if there is none of this plugin's kinds, and what is wrong with its options.
+        Raises as `configured` does, and what is wrong with its options.
         """
+        ...
+
+    def make(self, name: str) -> Adapter:
+        """Return the adapter itself, made as the gateway makes it. It is not run."""
         ...
 
     def gateway_running(self) -> bool:

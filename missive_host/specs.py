@@ -68,6 +68,8 @@ class AdapterSpec:
     """True: it takes files in, and its messages name them by paths below `AdapterContext.data_dir`, and no others."""
     requires: tuple[str, ...] = ()
     """The top-level modules that the extra brings: looked for, not imported, to say early that it is missing."""
+    noun: str | None = None
+    """The command of another plugin that looks after adapters of this kind: it gets their options and folders."""
 
     @property
     def secrets(self) -> tuple[str, ...]:

@@ -10,9 +10,13 @@ from missive_host.protocols import AdapterContext, ConfiguredAdapter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from missive_host.cli.app import App
+    from missive_host.config.model import AdapterBlock
     from missive_host.plugins import PluginRecord, Plugins
+    from missive_host.protocols import Adapter
+    from missive_host.specs import AdapterSpec
 
 
 class NounContext:
@@ -22,6 +26,7 @@ class NounContext:
         self._app = app
         self._plugins = plugins
         self._record = record
+        self._noun = noun
         self.profile = app.settings().profile
         self.log = logging.getLogger(f"missive.{noun}")
 
@@ -33,22 +38,57 @@ class NounContext:
             self._app.redactor.add(secret)
 
     def progress(self, text: str) -> None:
-        if self._app.mode != "quiet":
+        if self._app.mode == "human":
             self._app.screen.note(self._app.redacted_text(text))
 
     def adapters(self) -> tuple[ConfiguredAdapter, ...]:
-        blocks = self._app.settings().config.adapters
-        return tuple(
-            ConfiguredAdapter(name, block.kind, block.enabled)
-            for name, block in sorted(blocks.items())
-            if self._is_own(block.kind)
-        )
+        found = []
+        for name, block in sorted(self._app.settings().config.adapters.items()):
+            try:
+                spec, record = self._declared(block.kind)
+            except MissiveError:
+                continue  # of a plugin that is not there: whose it would be is not known
+            if self._looks_after(spec, record):
+                found.append(self._configured(name, block, spec, record))
+        return tuple(found)
+
+    def configured(self, name: str) -> ConfiguredAdapter:
+        return self._configured(name, *self._find(name))
 
     def adapter(self, name: str) -> AdapterContext:
         from missive_host.adapter_options import configured_options
 
+        block, spec, _ = self._find(name)
+        try:
+            self._plugins.require(spec)
+        except MissiveError as error:
+            raise ConfigError(f"adapters.{name}.kind: {error.message}", help=error.help) from None
         settings = self._app.settings()
-        block = settings.config.adapters.get(name)
+        options = configured_options(spec, name, block.settings, settings.path)
+        self.learn(options)
+        data_dir = self._folder(name)
+        data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return AdapterContext(
+            name=name,
+            kind=spec.name,
+            options=options,
+            log=logging.getLogger(f"missive.{name}"),
+            data_dir=data_dir,
+            progress=self.progress,
+        )
+
+    def make(self, name: str) -> Adapter:
+        context = self.adapter(name)
+        made: Adapter = self._plugins.factory(self._find(name)[1])(context)
+        return made
+
+    def gateway_running(self) -> bool:
+        from missive_host.gateway.control import answers
+
+        return answers(self._app.settings().paths)
+
+    def _find(self, name: str) -> tuple[AdapterBlock, AdapterSpec, PluginRecord]:
+        block = self._app.settings().config.adapters.get(name)
         if block is None:
             known = [each.name for each in self.adapters()]
             raise ValidationError(
@@ -56,32 +96,27 @@ class NounContext:
                 help=f"an adapter is a table of the configuration: [adapters.{name}]",
             )
         try:
-            spec, record = self._plugins.adapter(block.kind)
-            self._plugins.require(spec)
+            spec, record = self._declared(block.kind)
         except MissiveError as error:
             raise ConfigError(f"adapters.{name}.kind: {error.message}", help=error.help) from None
-        if record.name != self._record.name:
-            raise ValidationError(f"the adapter '{name}' is a `{block.kind}`, which is of {record.label}")
-        options = configured_options(spec, name, block.settings, settings.path)
-        self.learn(options)
-        data_dir = settings.paths.data / "adapters" / name
-        data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return AdapterContext(
-            name=name,
-            options=options,
-            log=logging.getLogger(f"missive.{name}"),
-            data_dir=data_dir,
-            progress=self.progress,
-        )
+        if not self._looks_after(spec, record):
+            raise ValidationError(
+                f"the adapter '{name}' is a `{block.kind}` of {record.label}: `missive {self._noun}` has nothing to do"
+                " with it"
+            )
+        return block, spec, record
 
-    def gateway_running(self) -> bool:
-        from missive_host.gateway.control import answers
-
-        return answers(self._app.settings().paths)
-
-    def _is_own(self, kind: str) -> bool:
+    def _declared(self, kind: str) -> tuple[AdapterSpec, PluginRecord]:
         self._plugins.load_all()  # as the gateway sees them: another plugin may declare the same kind
-        try:
-            return self._plugins.adapter(kind)[1].name == self._record.name
-        except MissiveError:
-            return False
+        return self._plugins.adapter(kind)
+
+    def _looks_after(self, spec: AdapterSpec, record: PluginRecord) -> bool:
+        return record.name == self._record.name or spec.noun == self._noun
+
+    def _configured(self, name: str, block: AdapterBlock, spec: AdapterSpec, record: PluginRecord) -> ConfiguredAdapter:
+        from missive_host.plugins.reasons import needs
+
+        return ConfiguredAdapter(name, block.kind, block.enabled, self._folder(name), needs(record, spec))
+
+    def _folder(self, name: str) -> Path:
+        return self._app.settings().paths.data / "adapters" / name

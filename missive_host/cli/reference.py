@@ -27,10 +27,10 @@ import click
 from missive_host.cli.app import App
 from missive_host.cli.flags import GLOBAL_OPTIONS
 from missive_host.cli.groups import Command, Group
-from missive_host.cli.root import make_root
+from missive_host.cli.root import COMMANDS, make_root
 
 BUILT_IN = "missive-host"
-"""The distribution whose adapters are shown; those of others depend on what is installed."""
+"""The distribution whose adapters and nouns are shown; those of others depend on what is installed."""
 
 
 def refreshed(page: str) -> str:
@@ -86,11 +86,15 @@ def _walk(group: Group, context: click.Context) -> Iterator[tuple[str, Command |
 
 
 def _is_ours(group: Group, name: str, context: click.Context) -> bool:
-    """Return False for an adapter of somebody else's plugin."""
+    """Return False for an adapter or a noun of somebody else's plugin."""
+    from missive_host.cli.plugin import find_plugins, open_plugins
+
+    if group.name == "missive":
+        records, _ = find_plugins(context.obj)
+        brought = {noun for record in records if record.distribution == BUILT_IN for noun in record.commands}
+        return name in COMMANDS or name in brought
     if group.name != "adapter":
         return True
-    from missive_host.cli.plugin import open_plugins
-
     plugins, _ = open_plugins(context.obj)
     return any(spec.name == name and record.distribution == BUILT_IN for spec, record in plugins.adapters())
 

@@ -182,6 +182,8 @@ def _check_adapter(spec: AdapterSpec, where: str) -> None:
     for module in _items(where, "requires", spec.requires):
         if not (_matches(_MODULE, module) and spec.extra is not None):
             raise RefusedError(f"{where}: requires {_shown(module)}: top-level modules that `extra` brings")
+    if spec.noun is not None and not _matches(_SPEC_NAME, spec.noun):
+        raise RefusedError(f"{where}: noun {_shown(spec.noun)} is not the name of a command")
     _check_options(where, spec.options)
 
 

@@ -73,6 +73,9 @@ class Pigeon: ...
 async def lofts(context, all):
     context.progress("looking")
     found = [dataclasses.asdict(each) for each in context.adapters()]
+    assert context.configured("north") == context.adapters()[0]
+    for each in found:
+        each.update(data_dir=str(each["data_dir"].parts[-1]), needs=each["needs"] or "nothing")
     return Summary("lofts", {"profile_seen": context.profile, "all": all, "gateway": context.gateway_running(),
                              "lofts": found, "message": "seen"})
 
@@ -257,6 +260,15 @@ def test_one_that_the_metadata_does_not_name_is_a_warning(site: Any) -> None:
 # --- help
 
 
+def test_the_reference_of_missive_leaves_strangers_out(pigeon: Any, tmp_path: Path) -> None:
+    page = tmp_path / "cli.md"
+    page.write_text("<!-- commands: made by missive_host.cli.reference -->\n<!-- /commands -->\n")
+    done = pigeon.python(f"from missive_host.cli.reference import main; main([{str(page)!r}])")
+    assert done.returncode == 0, done.stderr
+    assert "`missive chat doctor`" in page.read_text()
+    assert "pigeon" not in page.read_text()
+
+
 def test_help_is_that_of_every_command(pigeon: Any) -> None:
     text = run(pigeon).stdout
     assert "Look after pigeons." in text
@@ -312,8 +324,8 @@ def test_results_are_documents_like_others(pigeon: Any) -> None:
             "all": True,
             "gateway": False,
             "lofts": [
-                {"name": "north", "kind": "carrier", "enabled": True},
-                {"name": "south", "kind": "carrier", "enabled": False},
+                {"name": "north", "kind": "carrier", "enabled": True, "data_dir": "north", "needs": "nothing"},
+                {"name": "south", "kind": "carrier", "enabled": False, "data_dir": "south", "needs": "nothing"},
             ],
             "message": "seen",
         },
@@ -334,9 +346,9 @@ def test_people_see_fields_and_tables(pigeon: Any) -> None:
         "all           no",
         "gateway       no",
         "",
-        "NAME   KIND     ENABLED",
-        "north  carrier  yes",
-        "south  carrier  no",
+        "NAME   KIND     ENABLED  DATA DIR  NEEDS",
+        "north  carrier  yes      north     nothing",
+        "south  carrier  no       south     nothing",
     ]
     assert done.stderr.splitlines() == ["looking", "seen"]
 
@@ -429,7 +441,7 @@ def test_it_gets_what_its_adapter_gets_in_the_gateway(pigeon: Any) -> None:
     ("name", "change", "code", "said"),
     [
         ("nroth", "", 64, "there is no adapter 'nroth'; did you mean 'north'?"),
-        ("web", "", 64, "the adapter 'web' is a `http`, which is of plugin `http`"),
+        ("web", "", 64, "the adapter 'web' is a `http` of plugin `http`"),
         ("bad", 'kind = "carrier"', 64, "adapters.bad.settings.loft: is required"),
         ("bad", 'kind = "carrier"\nsettings = { lofd = "x" }', 64, "has no such option; did you mean 'loft'?"),
         ("bad", 'kind = "carier"', 78, "adapters.bad.kind: no adapter `carier`; did you mean 'carrier'?"),
@@ -454,7 +466,7 @@ def test_a_secret_that_is_not_set(pigeon: Any) -> None:
 
 
 def test_secrets_are_in_nothing_that_it_says(pigeon: Any) -> None:
-    for words in (("sick",), ("sick", "--json"), ("sick", "--trace"), ("sick", "-vvv")):
+    for words in (("sick",), ("sick", "--trace"), ("sick", "-vvv"), ("sick", "--json")):
         done = run(pigeon, *words)
         assert done.returncode == 70
         assert SECRET not in done.stdout + done.stderr

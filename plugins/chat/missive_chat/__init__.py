@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from missive_chat.noun import CHAT
 from missive_chat.options import SHARED
 from missive_host.hookspecs import hookimpl
-from missive_host.specs import AdapterSpec, Option
+from missive_host.specs import AdapterSpec, CommandSpec, Option
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +26,15 @@ def missive_adapters() -> Iterator[AdapterSpec]:
     yield from ()
 
 
-def _platform(name: str, summary: str, *options: Option, extra: str | None = None) -> AdapterSpec:
+@hookimpl
+def missive_commands() -> Iterator[CommandSpec]:
+    """Declare ``missive chat``."""
+    yield CHAT
+
+
+def _platform(
+    name: str, summary: str, *options: Option, extra: str | None = None, requires: tuple[str, ...] = ()
+) -> AdapterSpec:
     return AdapterSpec(
         name=name,
         factory=f"missive_chat.platforms.{name}:adapter",
@@ -35,5 +44,6 @@ def _platform(name: str, summary: str, *options: Option, extra: str | None = Non
         options=(*options, *SHARED),
         foreground=False,
         extra=extra,
+        requires=requires,
         carries_files=True,
     )

@@ -119,6 +119,11 @@ class ChatAdapter:
         )
         self._inbox = Inbox(self._state, self._bridge.handle, self._connection.capabilities, clock, self._log)
 
+    @property
+    def platform(self) -> Platform:
+        """Its platform, for commands that only send or look."""
+        return self._platform
+
     def restore(self, envelope: Envelope, reply_to: Mapping[str, Any]) -> Delivery:
         """Return what takes the answer to a message that another process took in."""
         return self._bridge.delivery(envelope, ReplyTo.restored(reply_to))

@@ -21,23 +21,37 @@ class AccountLock:
 
     def take(self) -> None:
         """Take the lock. Raises `ConfigError` if another process has it."""
+        owner = self._try()
+        if owner is not None:
+            raise ConfigError(
+                f"the {self._what} is in use by another process ({owner})",
+                help="two would answer everything twice; stop the other gateway, or use another account",
+            )
+        if self._fd is not None:
+            os.ftruncate(self._fd, 0)
+            os.pwrite(self._fd, str(os.getpid()).encode(), 0)
+
+    def holder(self) -> str | None:
+        """Return the process that has it, None if it is free."""
+        owner = self._try()
+        self.release()
+        return owner
+
+    def _try(self) -> str | None:
+        """Lock the file, or return who has it."""
         try:
             import fcntl
         except ImportError:  # Windows: the platforms that mind say so themselves
-            return
+            return None
         fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0), 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             owner = os.read(fd, 32).decode("ascii", "replace").strip() or "unknown"
             os.close(fd)
-            raise ConfigError(
-                f"the {self._what} is in use by another process ({owner})",
-                help="two would answer everything twice; stop the other gateway, or use another account",
-            ) from None
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, str(os.getpid()).encode(), 0)
+            return owner
         self._fd = fd
+        return None
 
     def release(self) -> None:
         if self._fd is not None:

@@ -39,6 +39,7 @@ def missive_adapters():
     yield AdapterSpec(
         "line", f"{__name__}:adapter", "A chat of lines.", accepts=("missive.chat.v1",), emits=("missive.chat.v1",),
         options=(*options, *SHARED), foreground=False, carries_files=True,
+        noun="chat",
     )
 
 
@@ -138,7 +139,9 @@ async def bridge_of(
 
     from missive_host import commands as c
 
-    ENV.update({"LINE_TOKEN": TOKEN, "PYTHONPATH": str(Path(__file__).parents[2])})
+    # The locks of accounts lie in the runtime folder: a test has its own, so that tests may run side by side.
+    folders = {"PYTHONPATH": str(Path(__file__).parents[2]), "XDG_RUNTIME_DIR": str(home.folder)}
+    ENV.update({"LINE_TOKEN": TOKEN, **folders})
     async with LineServer() as server:
         (home.folder / "line_plugin.py").write_text(PLUGIN % repr({**QUICK, **(capabilities or {})}))
         home.configure(

@@ -116,6 +116,7 @@ class ChatAdapter:
             options=options,
             clock=clock,
             log=self._log,
+            keyed=context.durable,
         )
         self._inbox = Inbox(self._state, self._bridge.handle, self._connection.capabilities, clock, self._log)
 
@@ -129,7 +130,10 @@ class ChatAdapter:
         return self._bridge.delivery(envelope, ReplyTo.restored(reply_to))
 
     async def run(self, intake: Intake) -> int | None:
-        """Be connected until cancelled. Raises `ChatLoginError` and `ConfigError`; a lost connection is made anew."""
+        """Be connected until cancelled, or until a platform that `ends` has ended and all is answered.
+
+        Raises `ChatLoginError` and `ConfigError`; a lost connection is made anew.
+        """
         self._bridge.intake = intake
         connection, lock = self._connection, None
         try:
@@ -143,6 +147,9 @@ class ChatAdapter:
                 self._inbox.open(group)
                 try:
                     await connection.listen(self._receive)
+                    await self._inbox.handled()
+                    await self._presence.quiet()
+                    await self._outbox.drained()
                 finally:
                     with anyio.move_on_after(DRAIN, shield=True):
                         await self._outbox.drained()

@@ -10,6 +10,7 @@ from logging import Logger
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import msgspec
 
 from missive_chat import approvals, conversations, gates, pairing
 from missive_chat.connection import Connection
@@ -56,6 +57,7 @@ class Bridge:
         options: dict[str, Any],
         clock: Callable[[], float],
         log: Logger,
+        keyed: bool,
     ) -> None:
         self._account = account
         self._kind = kind
@@ -71,6 +73,7 @@ class Bridge:
         self._max_attachment: int = options["max_attachment"]
         self._clock = clock
         self._log = log
+        self._keyed = keyed
         self._rate = gates.Rate()
         self.intake: Intake | None = None
 
@@ -366,6 +369,8 @@ class Bridge:
 
     async def _submit(self, envelope: Envelope, to: ReplyTo) -> None:
         assert self.intake is not None
+        if not self._keyed:  # a host that keeps nothing knows no keys
+            envelope = msgspec.structs.replace(envelope, idempotency_key=None)
         delivery = self.delivery(envelope, to)
         try:
             await self.intake.submit(delivery, reply_to=to.stored())

@@ -55,12 +55,17 @@ class Connection:
                 return
 
     async def listen(self, receive: Receive) -> None:
-        """Receive until cancelled. Raises `ChatLoginError`, and a `ChatError` that is permanent."""
+        """Receive until cancelled, or to the end of a platform that `ends`.
+
+        Raises `ChatLoginError`, and a `ChatError` that is permanent.
+        """
         failures = 0
         while True:
             begun = anyio.current_time()
             try:
                 await self.platform.listen(receive)
+                if self.capabilities.ends:
+                    return
                 lost = ChatError("it was ended")
             except ChatError as error:
                 if error.permanent:

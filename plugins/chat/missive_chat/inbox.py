@@ -119,6 +119,12 @@ class Inbox:
         for row in rows:
             self._serve_soon(row["conversation"])
 
+    async def handled(self) -> None:
+        """Wait until everything that was received has been acted on."""
+        while self._waiting:
+            self._freed = anyio.Event()
+            await self._freed.wait()
+
     def _serve_soon(self, conversation: str) -> None:
         if self._group is not None and conversation not in self._serving:
             self._serving.add(conversation)

@@ -56,6 +56,8 @@ class ChatCapabilities:
     """Edits of a message with `Outgoing.progress` go out as a stream of the platform's own."""
     ack_deadline: float | None = None
     """Seconds within which an event must be acknowledged, or it comes again."""
+    ends: bool = False
+    """`Platform.listen` returns when there is nothing more to come, for good; then the adapter has ended, too."""
     single_owner: bool = True
     """Only one process may be connected as this account."""
     command_prefix: str = "!"

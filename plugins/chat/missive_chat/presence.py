@@ -34,6 +34,13 @@ class Presence:
         self._running: dict[str, ChatDelivery] = {}
         self._group: TaskGroup | None = None
         self._more = anyio.Event()
+        self._fewer = anyio.Event()
+
+    async def quiet(self) -> None:
+        """Wait until nothing runs."""
+        while self._running:
+            self._fewer = anyio.Event()
+            await self._fewer.wait()
 
     def running(self, conversation: str) -> tuple[ChatDelivery, ...]:
         """Return what runs, or waits for its turn, in a conversation."""
@@ -50,6 +57,7 @@ class Presence:
         """The answer is there, or (with None) it goes on elsewhere."""
         to = delivery.reply_to
         self._running.pop(to.owner, None)
+        self._fewer.set()
         if failed is not None and to.message_id is not None:
             self._react(to.place, to.message_id, "failed" if failed else "done", "seen")
 

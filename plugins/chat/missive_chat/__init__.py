@@ -20,10 +20,20 @@ MISSIVE_API = 1
 CONTRACT = "missive.chat.v1"
 
 
+_AT_A_TERMINAL = ("agent", "agents", "group", "policy", "reducer", "stream", "approval_expiry")
+
+
 @hookimpl
 def missive_adapters() -> Iterator[AdapterSpec]:
     """Declare one adapter for each platform."""
-    yield from ()
+    yield AdapterSpec(
+        name="terminal",
+        factory="missive_chat.platforms.terminal:adapter",
+        summary="This terminal as a chat: type to an agent, and read what it answers.",
+        options=tuple(option for option in SHARED if option.name in _AT_A_TERMINAL),
+        owns_stdio=True,
+        examples=("missive adapter terminal --agent echo", "missive adapter terminal --group board --no-stream"),
+    )
 
 
 @hookimpl

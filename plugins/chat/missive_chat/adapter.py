@@ -123,7 +123,7 @@ class ChatAdapter:
     @property
     def platform(self) -> Platform:
         """Its platform, for commands that only send or look."""
-        return self._platform
+        return self._connection.platform
 
     def restore(self, envelope: Envelope, reply_to: Mapping[str, Any]) -> Delivery:
         """Return what takes the answer to a message that another process took in."""

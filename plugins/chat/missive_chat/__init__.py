@@ -19,6 +19,27 @@ MISSIVE_API = 1
 
 CONTRACT = "missive.chat.v1"
 
+_SLACK = (
+    Option("bot_token", secret=True, required=True, help="The bot token of the app: `xoxb-…`."),
+    Option("app_token", secret=True, help="For `mode = socket`: the app-level token, `xapp-…`."),
+    Option("signing_secret", secret=True, help="For `mode = events`: what Slack signs its requests with."),
+    Option(
+        "mode",
+        "choice",
+        default="socket",
+        choices=("socket", "events"),
+        help="Slack is called (Socket Mode, no public address needed), or it calls the gateway's listener.",
+    ),
+    Option("native_streams", "boolean", default=True, help="In threads, an answer grows in a stream of Slack's own."),
+    Option(
+        "ping_interval",
+        "duration",
+        default=10.0,
+        help="How often the socket is pinged; without an answer in half that time it is made anew.",
+    ),
+    Option("api_url", default="https://slack.com/api/", help="Another Web API, for tests and for compatible servers."),
+)
+
 
 _AT_A_TERMINAL = ("agent", "agents", "group", "policy", "reducer", "stream", "approval_expiry")
 
@@ -33,6 +54,13 @@ def missive_adapters() -> Iterator[AdapterSpec]:
         options=tuple(option for option in SHARED if option.name in _AT_A_TERMINAL),
         owns_stdio=True,
         examples=("missive adapter terminal --agent echo", "missive adapter terminal --group board --no-stream"),
+    )
+    yield _platform(
+        "slack",
+        "A channel of Slack talks to an agent or a group.",
+        *_SLACK,
+        extra="slack",
+        requires=("slack_sdk", "aiohttp"),
     )
 
 

@@ -61,6 +61,20 @@ def missive_adapters() -> Iterator[AdapterSpec]:
         *_SLACK,
         extra="slack",
         requires=("slack_sdk", "aiohttp"),
+    yield _platform(
+        "discord",
+        "A Discord bot: channels, threads and direct messages of servers.",
+        Option("token", required=True, secret=True, help="The bot's token."),
+        Option("threads", "boolean", default=False, help="Answer a message in a channel in a thread below it."),
+        Option(
+            "commands",
+            "boolean",
+            default=True,
+            help="Register `/help`, `/new` … as slash commands; `!help`, `!new` … are understood without.",
+        ),
+        Option("api_url", help="Another address of the REST API, for tests and for compatible servers."),
+        Option("gateway_url", help="Another address of the gateway's socket, for tests and for compatible servers."),
+        extra="discord",
     )
 
 

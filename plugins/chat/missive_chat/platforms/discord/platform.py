@@ -1,0 +1,260 @@
+"""The platform: an account of a bot, as `missive_chat.platform.Platform` has it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import anyio
+import discord
+import discord.http
+
+from missive_chat.platform import (
+    Attachment,
+    Button,
+    ChatCapabilities,
+    ChatError,
+    ChatLoginError,
+    Check,
+    Inbound,
+    Outgoing,
+    Place,
+    PlatformContext,
+    Reaction,
+    Receive,
+)
+from missive_chat.platforms.discord import commands, doctor
+from missive_chat.platforms.discord.client import Client, endpoint
+from missive_chat.platforms.discord.connection import stay_connected
+from missive_chat.platforms.discord.history import History
+from missive_chat.platforms.discord.inbound import Reader, command_line, guild_of
+from missive_chat.platforms.discord.outbound import Sender, errors
+from missive_chat.platforms.discord.rendering import render
+
+MAX_TEXT = 2000
+MAX_FILE = 10 * 1024 * 1024
+ACK_SECONDS = 3.0
+BUFFER = 1000
+"""Events between the socket and the bridge. When it is full the socket is not read, and later resumed."""
+CLOSE_SECONDS = 5.0
+_COMPONENT, _COMMAND = discord.InteractionType.component, discord.InteractionType.application_command
+
+
+@dataclass(frozen=True, slots=True)
+class _Event:
+    name: str
+    data: Any
+    acknowledged: anyio.Event | None = None
+    """Of an interaction."""
+    answer: list[int] = field(default_factory=list)
+    """The id of the message by which a slash command was acknowledged."""
+
+
+class Discord:
+    """One bot."""
+
+    def __init__(
+        self, context: PlatformContext, *, heartbeat_timeout: float = 60.0, guild_ready_timeout: float = 2.0
+    ) -> None:
+        options = context.options
+        self._context = context
+        self._gateway = (
+            None
+            if options["gateway_url"] is None
+            else endpoint(options["gateway_url"], "wss://gateway.discord.gg", ("wss", "ws"), "gateway_url")
+        )
+        self._client = Client(
+            api_url=endpoint(options["api_url"], discord.http.Route.BASE, ("https", "http"), "api_url"),
+            heartbeat_timeout=heartbeat_timeout,
+            guild_ready_timeout=guild_ready_timeout,
+        )
+        self._capabilities = ChatCapabilities(
+            max_text=MAX_TEXT,
+            unit="characters",
+            edits=True,
+            edit_interval=1.2,
+            send_interval=1.0,
+            burst=5,
+            threads="flat" if options["threads"] else "none",
+            buttons=True,
+            reactions=True,
+            typing_ttl=10.0,
+            attachments_in=500 * 1024 * 1024,
+            attachments_out=MAX_FILE,
+            idempotent_send=True,
+            ack_deadline=ACK_SECONDS,
+            command_prefix="/" if options["commands"] else "!",
+            dialect="markdown",
+        )
+        self._reader = Reader(self._client, threads=options["threads"], parents={})
+        self._sender = Sender(self._client)
+
+    @property
+    def capabilities(self) -> ChatCapabilities:
+        return self._capabilities
+
+    async def open(self) -> None:
+        try:
+            with errors("logging in"):
+                await self._client.login(self._context.options["token"].reveal())
+        except discord.LoginFailure as failure:
+            raise ChatLoginError(
+                f"Discord does not take the token: {failure.__cause__ or failure}",
+                help="Copy it again from the page Bot of the application, at https://discord.com/developers/applications.",
+            ) from None  # its traceback would have the token
+
+    async def close(self) -> None:
+        with anyio.move_on_after(CLOSE_SECONDS, shield=True):
+            try:
+                await self._client.close()
+            except Exception as error:  # noqa: BLE001 - whatever the library cannot end
+                self._context.log.debug("discord: closing: %r", error)
+
+    async def listen(self, receive: Receive) -> None:
+        if self._context.options["commands"]:
+            await self._offer_commands()
+        try:
+            async with anyio.create_task_group() as group:
+                push, pull = anyio.create_memory_object_stream[_Event](BUFFER)
+                history = History(self._client, self._context.cursor, self._context.options, self._context.log)
+
+                async def hand_over() -> None:
+                    async with pull:
+                        async for event in pull:
+                            await self._handle(event, receive, history)
+
+                async def take() -> None:
+                    while self._client.events:
+                        event = _event(*self._client.events.popleft())
+                        if event.acknowledged is not None:
+                            group.start_soon(self._acknowledge, event)
+                        await push.send(event)
+
+                group.start_soon(hand_over)
+                async with push:
+                    await stay_connected(self._client, self._gateway, take, self._context.alive, self._context.log)
+        except BaseExceptionGroup as several:
+            error: BaseException = several
+            while isinstance(error, BaseExceptionGroup):
+                error = error.exceptions[0]
+            raise error from None
+
+    async def _offer_commands(self) -> None:
+        try:
+            await commands.offer(self._client)
+        except ChatError as error:  # `!help` is understood all the same
+            self._context.log.warning("discord: %s", error)
+
+    # --- what happens
+
+    async def _handle(self, event: _Event, receive: Receive, history: History) -> None:
+        reader, data = self._reader, event.data
+        match event.name:
+            case "connect":
+                await self._client.ready.wait()
+                await history.catch_up(lambda message: self._receive(reader.message(message), receive))
+            case "message":
+                await self._know(data.channel.id, guild_of(data))
+                await self._receive(reader.message(data), receive)
+                await history.received(data.id, data.channel.id if guild_of(data) is None else None)
+            case "raw_message_edit":
+                await self._know(data.channel_id, guild_of(data.message))
+                await self._receive(reader.edit(data), receive)
+            case "raw_message_delete" | "raw_bulk_message_delete":
+                await self._know(data.channel_id, data.guild_id)
+                gone = sorted(data.message_ids) if event.name == "raw_bulk_message_delete" else [data.message_id]
+                for message_id in gone:
+                    await self._receive(reader.deletion(message_id, data.channel_id, data.guild_id), receive)
+            case "interaction" if event.acknowledged is not None:
+                await event.acknowledged.wait()
+                await self._know(data.channel_id, data.guild_id)
+                answer = event.answer[0] if event.answer else None
+                inbound = reader.press(data) if data.type is _COMPONENT else reader.command(data, answer)
+                await self._receive(inbound, receive)
+
+    async def _receive(self, inbound: Inbound | None, receive: Receive) -> None:
+        if inbound is not None:
+            await receive(inbound)
+            self._context.alive()
+
+    async def _know(self, channel_id: int, guild_id: int | None) -> None:
+        """Ask what a channel is that the library does not know: a thread that was archived, or has just begun."""
+        if self._reader.is_known(channel_id, guild_id):
+            return
+        try:
+            with errors(f"asking for channel {channel_id}"):
+                channel = await self._client.fetch_channel(channel_id)
+        except ChatError as error:
+            if not error.permanent:
+                raise
+            self._reader.parents[channel_id] = None
+            return
+        self._reader.parents[channel_id] = channel.parent_id if isinstance(channel, discord.Thread) else None
+
+    async def _acknowledge(self, event: _Event) -> None:
+        """Tell Discord within its three seconds that a press or a slash command has come in."""
+        interaction: discord.Interaction[Any] = event.data
+        assert event.acknowledged is not None
+        if interaction.type is _COMPONENT:
+            payload: dict[str, Any] = {"type": discord.InteractionResponseType.deferred_message_update.value}
+        else:
+            text = f"`{command_line(interaction).replace('`', '')}`"[:MAX_TEXT]
+            message = {"content": text, "allowed_mentions": {"parse": []}}
+            payload = {"type": discord.InteractionResponseType.channel_message.value, "data": message}
+        route = discord.http.Route(
+            "POST",
+            "/interactions/{webhook_id}/{webhook_token}/callback",
+            webhook_id=interaction.id,
+            webhook_token=interaction.token,
+        )
+        try:
+            with anyio.move_on_after(ACK_SECONDS), errors("acknowledging an interaction"):
+                answer = await self._client.http.request(route, json=payload, params={"with_response": "true"})
+                message_id = ((answer or {}).get("interaction") or {}).get("response_message_id")
+                if message_id is not None:
+                    event.answer.append(int(message_id))
+        except ChatError as error:  # it was acknowledged before, or it is too late: what it says counts all the same
+            self._context.log.debug("discord: %s", error)
+        finally:
+            event.acknowledged.set()
+
+    # --- what goes out
+
+    def render(self, text: str) -> str:
+        return render(text)
+
+    async def send(self, message: Outgoing) -> str:
+        return await self._sender.send(message)
+
+    async def edit(
+        self,
+        place: Place,
+        message_id: str,
+        text: str,
+        *,
+        buttons: tuple[Button, ...] = (),
+        final: bool = False,  # noqa: ARG002
+    ) -> None:
+        await self._sender.edit(place, message_id, text, buttons)
+
+    async def find(self, message: Outgoing) -> str | None:
+        raise NotImplementedError("Discord does not show the key of a message; it takes it only once")
+
+    async def react(self, place: Place, message_id: str, reaction: Reaction, *, instead_of: Reaction | None) -> None:
+        await self._sender.react(place, message_id, reaction, instead_of)
+
+    async def typing(self, place: Place) -> None:
+        await self._sender.typing(place)
+
+    async def download(self, attachment: Attachment, path: Path, *, limit: int) -> int:
+        return await self._sender.download(attachment, path, limit)
+
+    async def check(self) -> tuple[Check, ...]:
+        return await doctor.check(self._client, self._context.options)
+
+
+def _event(name: str, data: Any) -> _Event:
+    if name == "interaction" and data.type in (_COMPONENT, _COMMAND):
+        return _Event(name, data, anyio.Event())
+    return _Event(name, data)

@@ -1,4 +1,4 @@
-"""What happens on Discord, as the bridge gets it: through the real library, from a server that speaks Discord's wire."""
+"""What happens on Discord, as the bridge gets it: through the real library, from a server that speaks its wire."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 import anyio
 import pytest
 from missive_chat.platform import ChatLoginError, Place
-
 from support.chat.discord_rig import Rig
 from support.chat.fake_discord import ALICE, BOB, TOKEN, FakeDiscord
 from support.chat.fake_discord_objects import BOT, BOT_ROLE, CHANNEL, DIRECT, GUILD

@@ -85,6 +85,9 @@ class FakeDiscord:
         self.acknowledged: dict[int, Json] = {}
         self.edits: list[str] = []
         self.ack_seconds = 3.0
+        self.bucket: tuple[int, float] | None = None
+        """How many messages may be sent to a channel within how many seconds, as the headers say."""
+        self._used: dict[str, int] = {}
         self._interactions: dict[str, tuple[int, float, Json]] = {}
         self._nonces: dict[tuple[int, str], int] = {}
         self._files: dict[str, bytes] = {}
@@ -140,6 +143,11 @@ class FakeDiscord:
         headers = {"Retry-After": str(int(retry_after) + 1), "X-RateLimit-Scope": scope}
         self._add_trouble(pattern, times, lambda: _json(body, 429, **headers), skip=skip)
 
+    def ban(self, pattern: str, retry_after: int) -> None:
+        """Answer as what stands before the API does to who has made too many bad requests."""
+        headers = {"Retry-After": str(retry_after), "Content-Type": "text/html"}
+        self._add_trouble(pattern, 1, lambda: web.Response(status=429, headers=headers, body=b"<html>banned</html>"))
+
     def fail(self, pattern: str, status: int | None, *, times: int = 1, after: bool = False) -> None:
         """Answer a status (None: break the connection) to the next requests; `after` they were carried out."""
         answer = None if status is None else (lambda: web.Response(status=status, text="upstream"))
@@ -149,6 +157,21 @@ class FakeDiscord:
         self, pattern: str, times: int, answer: Callable[[], web.Response] | None, *, after: bool = False, skip: int = 0
     ) -> None:
         self._trouble.append(_Trouble(re.compile(pattern), times, answer, after, skip))
+
+    def heal(self) -> None:
+        self._trouble.clear()
+
+    def forget_interactions(self) -> None:
+        """Fifteen minutes have passed."""
+        self._interactions.clear()
+
+    def age_by(self, seconds: float) -> None:
+        """Everything that was said was said so much earlier."""
+        for channel, known in self.messages.items():
+            older = {number - (int(seconds * 1000) << 22): message for number, message in known.items()}
+            self.messages[channel] = {number: {**message, "id": str(number)} for number, message in older.items()}
+            if older:
+                self.channels[channel]["last_message_id"] = str(max(older))
 
     def expire_files(self) -> None:
         """Make all URLs of files invalid: a message that is asked for again has new ones."""
@@ -325,8 +348,18 @@ class FakeDiscord:
             return _json(refusal.body, refusal.status)
         if trouble is not None:
             return self._break(http, trouble)
-        dated: dict[str, str] = {} if self.date is None else {"Date": self.date}
-        return web.Response(status=204, headers=dated) if result is None else _json(result, 200, **dated)
+        headers = self._headers(request)
+        return web.Response(status=204, headers=headers) if result is None else _json(result, 200, **headers)
+
+    def _headers(self, request: Request) -> dict[str, str]:
+        headers = {} if self.date is None else {"Date": self.date}
+        if self.bucket is not None and request.method == "POST" and request.path.endswith("/messages"):
+            limit, seconds = self.bucket
+            self._used[request.path] = self._used.get(request.path, 0) + 1
+            left = str(max(0, limit - self._used[request.path]))
+            names = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset-After", "X-RateLimit-Bucket")
+            headers |= dict(zip(names, (str(limit), left, str(seconds), "messages"), strict=True))
+        return headers
 
     def _next_trouble(self, name: str) -> _Trouble | None:
         for trouble in self._trouble:

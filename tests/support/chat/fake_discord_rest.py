@@ -157,7 +157,8 @@ async def _create(discord: FakeDiscord, channel: str, request: Request) -> Json:
         if target is None and reference.get("fail_if_not_exists", True):
             raise invalid("message_reference", "REPLIES_UNKNOWN_MESSAGE", "Unknown message")
         if target is not None:
-            more = {"message_reference": {**reference, "channel_id": channel}, "type": 19, "referenced_message": target}
+            more = {"type": 19, "referenced_message": target}
+            more["message_reference"] = {"message_id": target["id"], "channel_id": channel}
     _note_pings(discord, body, content)
     made = objects.message(discord._snowflake(), number, ME, content, components=body.get("components") or [], **more)
     made["flags"] = body.get("flags", 0)

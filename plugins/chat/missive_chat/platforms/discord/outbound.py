@@ -51,6 +51,8 @@ def errors(doing: str, *, sending: bool = False) -> Iterator[None]:
         raise ChatError(f"{doing}: Discord cannot be reached: {error}") from error
     except (discord.DiscordException, KeyError, TypeError) as error:
         raise ChatError(f"{doing}: this is no answer of Discord: {error!r}", maybe_sent=sending) from error
+    except RuntimeError as error:  # of the HTTP client, when it is closed while somebody still wants to send
+        raise ChatError(f"{doing}: not connected to Discord") from error
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
         raise ChatError(f"{doing}: {type(error).__name__}: {error}", maybe_sent=sending) from error
 
@@ -185,24 +187,31 @@ class Sender:
         found = next((item for item in files if item.id == attachment_id), None)
         if found is None:
             raise ChatError(f"{doing}: it is not in the message any more", permanent=True)
-        size = 0
-        with errors(doing):
-            async with aiohttp.ClientSession() as session, session.get(found.url, allow_redirects=False) as answer:
-                if answer.status != 200:
-                    raise ChatError(
-                        f"{doing}: the server of files answers {answer.status}", permanent=answer.status < 500
-                    )
-                async with await anyio.open_file(path, "wb") as file:
-                    async for part in answer.content.iter_chunked(_PART):
-                        size += len(part)
-                        if size > limit:
-                            raise ChatError(f"{doing}: it is larger than {limit} bytes", permanent=True)
-                        await file.write(part)
-        return size
+        try:
+            with errors(doing):
+                return await _fetch(found.url, path, limit, doing)
+        except ChatError:
+            await anyio.Path(path).unlink(missing_ok=True)
+            raise
 
     def _message(self, place: Place, message_id: str) -> discord.PartialMessage:
         channel = self._client.get_partial_messageable(channel_of(place, message_id))
         return channel.get_partial_message(number(message_id))
+
+
+async def _fetch(url: str, path: Path, limit: int, doing: str) -> int:
+    """Write to a file what is at a URL; return its size."""
+    size = 0
+    async with aiohttp.ClientSession() as session, session.get(url, allow_redirects=False) as answer:
+        if answer.status != 200:
+            raise ChatError(f"{doing}: the server of files answers {answer.status}", permanent=answer.status < 500)
+        async with await anyio.open_file(path, "wb") as file:
+            async for part in answer.content.iter_chunked(_PART):
+                size += len(part)
+                if size > limit:
+                    raise ChatError(f"{doing}: it is larger than {limit} bytes", permanent=True)
+                await file.write(part)
+    return size
 
 
 def number(text: str) -> int:

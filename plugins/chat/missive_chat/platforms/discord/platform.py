@@ -51,6 +51,15 @@ class _Event:
     """The id of the message by which a slash command was acknowledged."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Login:
+    """What there is from `open` to `close`."""
+
+    client: Client
+    reader: Reader
+    sender: Sender
+
+
 class Discord:
     """One bot."""
 
@@ -59,15 +68,12 @@ class Discord:
     ) -> None:
         options = context.options
         self._context = context
+        self._timing = {"heartbeat_timeout": heartbeat_timeout, "guild_ready_timeout": guild_ready_timeout}
+        self._api = endpoint(options["api_url"], discord.http.Route.BASE, ("https", "http"), "api_url")
         self._gateway = (
             None
             if options["gateway_url"] is None
             else endpoint(options["gateway_url"], "wss://gateway.discord.gg", ("wss", "ws"), "gateway_url")
-        )
-        self._client = Client(
-            api_url=endpoint(options["api_url"], discord.http.Route.BASE, ("https", "http"), "api_url"),
-            heartbeat_timeout=heartbeat_timeout,
-            guild_ready_timeout=guild_ready_timeout,
         )
         self._capabilities = ChatCapabilities(
             max_text=MAX_TEXT,
@@ -87,88 +93,107 @@ class Discord:
             command_prefix="/" if options["commands"] else "!",
             dialect="markdown",
         )
-        self._reader = Reader(self._client, threads=options["threads"], parents={})
-        self._sender = Sender(self._client)
+        self._login: _Login | None = None
+        self._identity = ""
 
     @property
     def capabilities(self) -> ChatCapabilities:
         return self._capabilities
 
+    @property
+    def identity(self) -> str:
+        return self._identity
+
     async def open(self) -> None:
+        client = Client(api_url=self._api, **self._timing)
+        reader = Reader(client, threads=self._context.options["threads"], parents={})
+        self._login = _Login(client, reader, Sender(client))
         try:
             with errors("logging in"):
-                await self._client.login(self._context.options["token"].reveal())
+                await client.login(self._context.options["token"].reveal())
         except discord.LoginFailure as failure:
             raise ChatLoginError(
                 f"Discord does not take the token: {failure.__cause__ or failure}",
                 help="Copy it again from the page Bot of the application, at https://discord.com/developers/applications.",
             ) from None  # its traceback would have the token
+        assert client.user is not None
+        self._identity = str(client.user.id)
 
     async def close(self) -> None:
+        login, self._login = self._login, None
+        if login is None:
+            return
         with anyio.move_on_after(CLOSE_SECONDS, shield=True):
             try:
-                await self._client.close()
+                await login.client.close()
             except Exception as error:  # noqa: BLE001 - whatever the library cannot end
                 self._context.log.debug("discord: closing: %r", error)
 
+    def _now(self) -> _Login:
+        if self._login is None:
+            raise ChatError("not connected to Discord")
+        return self._login
+
     async def listen(self, receive: Receive) -> None:
+        login = self._now()
+        client = login.client
         if self._context.options["commands"]:
-            await self._offer_commands()
+            await self._offer_commands(client)
         try:
             async with anyio.create_task_group() as group:
                 push, pull = anyio.create_memory_object_stream[_Event](BUFFER)
-                history = History(self._client, self._context.cursor, self._context.options, self._context.log)
+                history = History(client, self._context.cursor, self._context.options, self._context.log)
 
                 async def hand_over() -> None:
                     async with pull:
                         async for event in pull:
-                            await self._handle(event, receive, history)
+                            await self._handle(login, event, receive, history)
 
                 async def take() -> None:
-                    while self._client.events:
-                        event = _event(*self._client.events.popleft())
+                    while client.events:
+                        event = _event(*client.events.popleft())
                         if event.acknowledged is not None:
-                            group.start_soon(self._acknowledge, event)
+                            group.start_soon(self._acknowledge, client, event)
                         await push.send(event)
 
                 group.start_soon(hand_over)
                 async with push:
-                    await stay_connected(self._client, self._gateway, take, self._context.alive, self._context.log)
+                    await stay_connected(client, self._gateway, take, self._context.alive, self._context.log)
         except BaseExceptionGroup as several:
             error: BaseException = several
             while isinstance(error, BaseExceptionGroup):
                 error = error.exceptions[0]
             raise error from None
 
-    async def _offer_commands(self) -> None:
+    async def _offer_commands(self, client: Client) -> None:
         try:
-            await commands.offer(self._client)
+            await commands.offer(client)
         except ChatError as error:  # `!help` is understood all the same
             self._context.log.warning("discord: %s", error)
 
     # --- what happens
 
-    async def _handle(self, event: _Event, receive: Receive, history: History) -> None:
-        reader, data = self._reader, event.data
+    async def _handle(self, login: _Login, event: _Event, receive: Receive, history: History) -> None:
+        reader, data = login.reader, event.data
         match event.name:
             case "connect":
-                await self._client.ready.wait()
+                await login.client.ready.wait()
                 await history.catch_up(lambda message: self._receive(reader.message(message), receive))
             case "message":
-                await self._know(data.channel.id, guild_of(data))
+                await self._know(login, data.channel.id, guild_of(data))
                 await self._receive(reader.message(data), receive)
                 await history.received(data.id, data.channel.id if guild_of(data) is None else None)
             case "raw_message_edit":
-                await self._know(data.channel_id, guild_of(data.message))
+                await self._know(login, data.channel_id, guild_of(data.message))
                 await self._receive(reader.edit(data), receive)
             case "raw_message_delete" | "raw_bulk_message_delete":
-                await self._know(data.channel_id, data.guild_id)
+                await self._know(login, data.channel_id, data.guild_id)
                 gone = sorted(data.message_ids) if event.name == "raw_bulk_message_delete" else [data.message_id]
                 for message_id in gone:
                     await self._receive(reader.deletion(message_id, data.channel_id, data.guild_id), receive)
             case "interaction" if event.acknowledged is not None:
                 await event.acknowledged.wait()
-                await self._know(data.channel_id, data.guild_id)
+                await self._know(login, data.channel_id, data.guild_id)
                 answer = event.answer[0] if event.answer else None
                 inbound = reader.press(data) if data.type is _COMPONENT else reader.command(data, answer)
                 await self._receive(inbound, receive)
@@ -178,21 +203,21 @@ class Discord:
             await receive(inbound)
             self._context.alive()
 
-    async def _know(self, channel_id: int, guild_id: int | None) -> None:
+    async def _know(self, login: _Login, channel_id: int, guild_id: int | None) -> None:
         """Ask what a channel is that the library does not know: a thread that was archived, or has just begun."""
-        if self._reader.is_known(channel_id, guild_id):
+        if login.reader.is_known(channel_id, guild_id):
             return
         try:
             with errors(f"asking for channel {channel_id}"):
-                channel = await self._client.fetch_channel(channel_id)
+                channel = await login.client.fetch_channel(channel_id)
         except ChatError as error:
             if not error.permanent:
                 raise
-            self._reader.parents[channel_id] = None
+            login.reader.parents[channel_id] = None
             return
-        self._reader.parents[channel_id] = channel.parent_id if isinstance(channel, discord.Thread) else None
+        login.reader.parents[channel_id] = channel.parent_id if isinstance(channel, discord.Thread) else None
 
-    async def _acknowledge(self, event: _Event) -> None:
+    async def _acknowledge(self, client: Client, event: _Event) -> None:
         """Tell Discord within its three seconds that a press or a slash command has come in."""
         interaction: discord.Interaction[Any] = event.data
         assert event.acknowledged is not None
@@ -210,7 +235,7 @@ class Discord:
         )
         try:
             with anyio.move_on_after(ACK_SECONDS), errors("acknowledging an interaction"):
-                answer = await self._client.http.request(route, json=payload, params={"with_response": "true"})
+                answer = await client.http.request(route, json=payload, params={"with_response": "true"})
                 message_id = ((answer or {}).get("interaction") or {}).get("response_message_id")
                 if message_id is not None:
                     event.answer.append(int(message_id))
@@ -225,7 +250,7 @@ class Discord:
         return render(text)
 
     async def send(self, message: Outgoing) -> str:
-        return await self._sender.send(message)
+        return await self._now().sender.send(message)
 
     async def edit(
         self,
@@ -236,22 +261,22 @@ class Discord:
         buttons: tuple[Button, ...] = (),
         final: bool = False,  # noqa: ARG002
     ) -> None:
-        await self._sender.edit(place, message_id, text, buttons)
+        await self._now().sender.edit(place, message_id, text, buttons)
 
     async def find(self, message: Outgoing) -> str | None:
         raise NotImplementedError("Discord does not show the key of a message; it takes it only once")
 
     async def react(self, place: Place, message_id: str, reaction: Reaction, *, instead_of: Reaction | None) -> None:
-        await self._sender.react(place, message_id, reaction, instead_of)
+        await self._now().sender.react(place, message_id, reaction, instead_of)
 
     async def typing(self, place: Place) -> None:
-        await self._sender.typing(place)
+        await self._now().sender.typing(place)
 
     async def download(self, attachment: Attachment, path: Path, *, limit: int) -> int:
-        return await self._sender.download(attachment, path, limit)
+        return await self._now().sender.download(attachment, path, limit)
 
     async def check(self) -> tuple[Check, ...]:
-        return await doctor.check(self._client, self._context.options)
+        return await doctor.check(self._now().client, self._context.options)
 
 
 def _event(name: str, data: Any) -> _Event:

@@ -38,7 +38,7 @@ class DiscordRig(Rig):
         self.unreachable_options = {**self.options, **nowhere}
 
     def platform(self, context: PlatformContext) -> Platform:
-        return Discord(context, guild_ready_timeout=0.05)
+        return Discord(context)
 
     async def say(
         self,

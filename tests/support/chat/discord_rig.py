@@ -57,7 +57,7 @@ class Rig:
             cursor=self.notes,
             alive=self._alive,
         )
-        self.platform = Discord(context, guild_ready_timeout=0.05, **timing)
+        self.platform = Discord(context, **timing)
 
     def _alive(self) -> None:
         self.alive += 1

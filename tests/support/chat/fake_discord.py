@@ -6,6 +6,7 @@ What people do is a method: `says`, `edits`, `deletes`, `presses`, `commands`. W
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 import re
@@ -50,6 +51,8 @@ class _Trouble:
     """None: the connection breaks."""
     after: bool
     """The request is carried out nevertheless."""
+    hangs: bool = False
+    """There is no answer, and the connection stays."""
     skip: int = 0
 
 
@@ -67,6 +70,8 @@ class FakeDiscord:
         self.flags = 1 << 18
         """Of the application: Message Content Intent is turned on."""
         self.interactions_url: str | None = None
+        self.hanging = 0
+        """How many requests have got no answer."""
         self.in_server = True
         self.date: str | None = None
         self.gateway = Gateway(TOKEN, self._guild_create)
@@ -153,10 +158,14 @@ class FakeDiscord:
         answer = None if status is None else (lambda: web.Response(status=status, text="upstream"))
         self._add_trouble(pattern, times, answer, after=after)
 
+    def hang(self, pattern: str, *, after: bool, skip: int = 0) -> None:
+        """Do not answer the next request; `after` it was carried out."""
+        self._trouble.append(_Trouble(re.compile(pattern), 1, None, after, hangs=True, skip=skip))
+
     def _add_trouble(
         self, pattern: str, times: int, answer: Callable[[], web.Response] | None, *, after: bool = False, skip: int = 0
     ) -> None:
-        self._trouble.append(_Trouble(re.compile(pattern), times, answer, after, skip))
+        self._trouble.append(_Trouble(re.compile(pattern), times, answer, after, skip=skip))
 
     def heal(self) -> None:
         self._trouble.clear()
@@ -202,6 +211,10 @@ class FakeDiscord:
         if not deaf:
             await self._tell("MESSAGE_CREATE", made)
         return int(made["id"])
+
+    async def repeats(self, message_id: int, channel: int = CHANNEL) -> None:
+        """Discord delivers a message once more."""
+        await self._tell("MESSAGE_CREATE", self.messages[channel][message_id])
 
     async def edits_message(self, message_id: int, content: str, channel: int = CHANNEL) -> None:
         made = self.messages[channel][message_id]
@@ -337,7 +350,7 @@ class FakeDiscord:
         self.requests.append(request)
         trouble = self._next_trouble(f"{request.method} {request.path}")
         if trouble is not None and not trouble.after:
-            return self._break(http, trouble)
+            return await self._break(http, trouble)
         if http.headers.get("Authorization") != f"Bot {TOKEN}" and not request.path.startswith(
             ("/interactions", "/webhooks")
         ):
@@ -347,7 +360,7 @@ class FakeDiscord:
         except Refusal as refusal:
             return _json(refusal.body, refusal.status)
         if trouble is not None:
-            return self._break(http, trouble)
+            return await self._break(http, trouble)
         headers = self._headers(request)
         return web.Response(status=204, headers=headers) if result is None else _json(result, 200, **headers)
 
@@ -371,9 +384,14 @@ class FakeDiscord:
                 return trouble
         return None
 
-    def _break(self, http: web.Request, trouble: _Trouble) -> web.StreamResponse:
+    async def _break(self, http: web.Request, trouble: _Trouble) -> web.StreamResponse:
         if trouble.answer is not None:
             return trouble.answer()
+        if trouble.hangs:
+            self.hanging += 1
+            while http.transport is not None and not http.transport.is_closing():
+                await asyncio.sleep(0.01)
+            return web.Response(status=500)
         assert http.transport is not None
         http.transport.abort()
         return web.Response(status=500)

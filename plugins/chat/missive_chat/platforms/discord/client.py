@@ -32,7 +32,10 @@ PATIENCE = 1.0
 """Seconds that a request waits for its turn: reactions have a limit of one in 250 ms, and are two requests."""
 _NEVER = 1e-9
 
-WANTED = frozenset({"connect", "message", "raw_message_edit", "raw_message_delete", "raw_bulk_message_delete"})
+_SERVERS = frozenset({"connect", "guild_available", "guild_join"})
+WANTED = frozenset(
+    {"connect", "interaction", "message", "raw_message_edit", "raw_message_delete", "raw_bulk_message_delete"}
+)
 
 
 def endpoint(value: str | None, default: str, schemes: tuple[str, str], option: str) -> str:
@@ -95,7 +98,7 @@ class Http(discord.http.HTTPClient):
 class Client(discord.Client):
     """The library's client. `events` has what happened, in order; `ready` says that all servers are known."""
 
-    def __init__(self, *, api_url: str, heartbeat_timeout: float, guild_ready_timeout: float) -> None:
+    def __init__(self, *, api_url: str, heartbeat_timeout: float) -> None:
         quieten()
         self._api_url = api_url
         self.events: deque[tuple[str, Any]] = deque()
@@ -116,7 +119,6 @@ class Client(discord.Client):
             member_cache_flags=discord.MemberCacheFlags.none(),
             allowed_mentions=discord.AllowedMentions.none(),
             heartbeat_timeout=heartbeat_timeout,
-            guild_ready_timeout=guild_ready_timeout,
             http_trace=trace,
         )
 
@@ -128,9 +130,9 @@ class Client(discord.Client):
         """Take an event; the library calls this while it reads the socket."""
         if event == "connect":
             self.ready.clear()
-        elif event == "ready":
-            self.ready.set()
-        if event in WANTED or event == "interaction":
+        if event == "ready" or (event in _SERVERS and not any(guild.unavailable for guild in self.guilds)):
+            self.ready.set()  # the library's own event comes two seconds after the last server
+        if event in WANTED:
             self.events.append((event, args[0] if args else None))
 
     async def _note_clock(self, _session: Any, _context: Any, end: aiohttp.TraceRequestEndParams) -> None:

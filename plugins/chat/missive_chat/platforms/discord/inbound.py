@@ -84,9 +84,10 @@ class Reader:
         """Translate a slash command. `message_id`: the message by which it was acknowledged."""
         if interaction.channel_id is None:
             return None
+        place = self.place(interaction.channel_id, interaction.guild_id)
         return Inbound(
             event_id=f"i:{interaction.id}",
-            place=replace(self.place(interaction.channel_id, interaction.guild_id), facts={FLAT: True}),
+            place=place if place.is_direct or place.thread is not None else replace(place, facts={FLAT: True}),
             message_id=str(message_id or interaction.id),
             sender=_sender(interaction.user),
             text=command_line(interaction),

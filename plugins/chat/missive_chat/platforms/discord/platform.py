@@ -63,12 +63,10 @@ class _Login:
 class Discord:
     """One bot."""
 
-    def __init__(
-        self, context: PlatformContext, *, heartbeat_timeout: float = 60.0, guild_ready_timeout: float = 2.0
-    ) -> None:
+    def __init__(self, context: PlatformContext, *, heartbeat_timeout: float = 60.0) -> None:
         options = context.options
         self._context = context
-        self._timing = {"heartbeat_timeout": heartbeat_timeout, "guild_ready_timeout": guild_ready_timeout}
+        self._heartbeat_timeout = heartbeat_timeout
         self._api = endpoint(options["api_url"], discord.http.Route.BASE, ("https", "http"), "api_url")
         self._gateway = (
             None
@@ -105,7 +103,7 @@ class Discord:
         return self._identity
 
     async def open(self) -> None:
-        client = Client(api_url=self._api, **self._timing)
+        client = Client(api_url=self._api, heartbeat_timeout=self._heartbeat_timeout)
         reader = Reader(client, threads=self._context.options["threads"], parents={})
         self._login = _Login(client, reader, Sender(client))
         try:

@@ -64,13 +64,12 @@ class Inbox:
             self._freed = anyio.Event()
             await self._freed.wait()
         conversation = key_of(place_of(inbound, self._capabilities))
-        if await self._state.change(lambda db: self._take(db, inbound, conversation)):
-            self._waiting += 1
+        new, self._waiting = await self._state.change(lambda db: self._take(db, inbound, conversation))
+        if new:
             self._serve_soon(conversation)
-            return True
-        return False
+        return new
 
-    def _take(self, db: sqlite3.Connection, inbound: Inbound, conversation: str) -> bool:
+    def _take(self, db: sqlite3.Connection, inbound: Inbound, conversation: str) -> tuple[bool, int]:
         new = insert(
             db,
             "inbox",
@@ -84,7 +83,7 @@ class Inbox:
         )
         if new and inbound.kind in ("edit", "delete"):
             self._change_waiting(db, inbound, conversation)
-        return new
+        return new, _waiting(db)
 
     def _change_waiting(self, db: sqlite3.Connection, change: Inbound, conversation: str) -> None:
         """A message that has not been acted on yet is changed, or taken back; then the change itself is done with."""
@@ -95,12 +94,14 @@ class Inbox:
         ).fetchall()
         for row in found:
             event = msgspec.json.decode(row["event"], type=Inbound)
-            if event.kind != "message" or event.sender.id != change.sender.id:
+            if event.kind != "message":
                 continue
-            if change.kind == "delete":
+            if change.kind == "delete":  # by whom is not always said, and a moderator may do it
                 db.execute(
                     "UPDATE inbox SET state = 'done', event = '', verdict = 'deleted' WHERE id = ?", (row["id"],)
                 )
+                continue
+            if event.sender.id != change.sender.id:
                 continue
             edited = replace(event, text=change.text, mentions_me=event.mentions_me or change.mentions_me)
             db.execute("UPDATE inbox SET event = ? WHERE id = ?", (msgspec.json.encode(edited).decode(), row["id"]))
@@ -153,16 +154,23 @@ class Inbox:
     async def _one(self, entry: Entry) -> None:
         try:
             verdict = await self._handle(entry)
-            await self._state.change(
-                lambda db: db.execute(
-                    "UPDATE inbox SET state = 'done', event = '', request = NULL, verdict = ? WHERE id = ?",
-                    (verdict, entry.id),
-                )
-            )
+            self._waiting = await self._state.change(lambda db: self._done(db, entry, verdict))
         except StorageError as error:  # it stays where it is
             self._log.warning("%s", error.message)
             await anyio.sleep(STORAGE_PAUSE)
             return
-        self._waiting -= 1
         self._freed.set()
         self._log.debug("%s %s: %s", entry.event.kind, entry.event.event_id, verdict)
+
+    def _done(self, db: sqlite3.Connection, entry: Entry, verdict: str) -> int:
+        db.execute(
+            "UPDATE inbox SET state = 'done', event = '', request = NULL, verdict = ? WHERE id = ?",
+            (verdict, entry.id),
+        )
+        return _waiting(db)
+
+
+def _waiting(db: sqlite3.Connection) -> int:
+    """Return how many events wait. A change of a message may have ended others than itself."""
+    count: int = db.execute("SELECT count(*) FROM inbox WHERE state = 'waiting'").fetchone()[0]
+    return count

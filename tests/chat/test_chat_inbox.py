@@ -1,0 +1,82 @@
+"""Events that wait for their turn: changed, taken back, and counted."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from missive_chat import inbox
+from missive_chat.inbox import Entry, Inbox
+from missive_chat.platform import ChatCapabilities, Inbound, Place, Sender
+from missive_chat.state import State
+
+pytestmark = pytest.mark.anyio
+ANN = Sender(id="ann")
+
+
+class Desk:
+    """An inbox whose events are handled one by one, when the test lets them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.state = State(folder)
+        self.handled: list[tuple[str, str]] = []
+        self.open = anyio.Event()
+        logger = logging.getLogger("missive.test")
+        self.inbox = Inbox(self.state, self._handle, ChatCapabilities(max_text=100), time.time, logger)
+
+    async def _handle(self, entry: Entry) -> str:
+        await self.open.wait()
+        self.handled.append((entry.event.kind, entry.event.text))
+        return "done"
+
+    async def put(self, event_id: str, text: str = "", *, sender: Sender = ANN, **more: Any) -> None:
+        fields = {"message_id": event_id, **more}
+        with anyio.fail_after(5):
+            event = Inbound(event_id=event_id, place=Place(chat="c"), sender=sender, text=text, **fields)
+            assert await self.inbox.receive(event)
+
+    async def all_handled(self) -> None:
+        self.open.set()
+        with anyio.fail_after(5):
+            while self.state.value("SELECT count(*) FROM inbox WHERE state = 'waiting'"):
+                await anyio.sleep(0.01)
+
+
+@pytest.fixture
+async def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Desk]:
+    monkeypatch.setattr(inbox, "CAPACITY", 4)
+    made = Desk(tmp_path)
+    async with anyio.create_task_group() as group:
+        made.inbox.open(group)
+        await made.put("1", "being handled")
+        await made.put("2", "waits")
+        yield made
+        await made.all_handled()
+    made.state.close()
+
+
+async def test_edits_in_time_change_the_message_and_take_no_room(desk: Desk) -> None:
+    for number in range(10):
+        await desk.put(f"edit {number}", f"version {number}", kind="edit", message_id="2")
+    await desk.all_handled()
+    assert desk.handled == [("message", "being handled"), ("message", "version 9")]
+
+
+async def test_nobody_else_can_change_it(desk: Desk) -> None:
+    await desk.put("edit", "I am Ann", kind="edit", message_id="2", sender=Sender(id="bob"))
+    await desk.all_handled()
+    assert ("message", "waits") in desk.handled
+
+
+@pytest.mark.parametrize("by", ["ann", "a moderator", ""])
+async def test_what_is_deleted_in_time_is_not_acted_on_and_makes_room(desk: Desk, by: str) -> None:
+    await desk.put("delete", kind="delete", message_id="2", sender=Sender(id=by))
+    await desk.put("3", "three")
+    await desk.put("4", "four")
+    await desk.all_handled()
+    assert [text for kind, text in desk.handled if kind == "message"] == ["being handled", "three", "four"]

@@ -16,14 +16,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+# here, and not in `adapter`: while a factory is looked up, a library that is missing is told with what to install
+from missive_chat.platforms.discord.platform import Discord
+
 if TYPE_CHECKING:
     from missive_chat.adapter import ChatAdapter
     from missive_host.protocols import AdapterContext
 
 
 def adapter(context: AdapterContext) -> ChatAdapter:
-    """Make the adapter. Raises `ImportError` if discord.py is not installed."""
+    """Make the adapter."""
     from missive_chat.adapter import ChatAdapter
-    from missive_chat.platforms.discord.platform import Discord
 
     return ChatAdapter(context, Discord)

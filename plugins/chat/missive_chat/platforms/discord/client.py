@@ -135,6 +135,9 @@ class Client(discord.Client):
         if event in WANTED:
             self.events.append((event, args[0] if args else None))
 
+    async def before_identify_hook(self, shard_id: int | None, *, initial: bool = False) -> None:
+        """The library would wait here; `connection` does it before there is a socket."""
+
     async def _note_clock(self, _session: Any, _context: Any, end: aiohttp.TraceRequestEndParams) -> None:
         date = end.response.headers.get("Date")
         if date is not None:

@@ -24,6 +24,8 @@ GATEWAY = "wss://gateway.discord.gg"
 CONNECT_TIMEOUT = 60.0
 ATTEMPTS = 6
 """In a row, with doubling pauses: about a minute."""
+LOGIN_EVERY = 5.0
+"""Seconds between two logins, as Discord asks; resuming is none."""
 STABLE = 60.0
 """A connection that lasted so many seconds was a good one. Discord resets a bot's token after 1000 logins a day."""
 
@@ -48,9 +50,12 @@ async def stay_connected(
     `gateway`: also resume there, and not where Discord says. Raises `ChatLoginError`; `ChatError` after some attempts.
     """
     first = yarl.URL(gateway or GATEWAY)
-    session: dict[str, Any] = {"initial": True, "gateway": first}
-    failures = 0
+    session: dict[str, Any] = {"gateway": first}
+    failures, logged_in = 0, -LOGIN_EVERY
     while True:
+        if not session.get("resume"):
+            await anyio.sleep(max(0.0, logged_in + LOGIN_EVERY - anyio.current_time()))
+            logged_in = anyio.current_time()
         began = anyio.current_time()
         try:
             with anyio.fail_after(CONNECT_TIMEOUT):

@@ -61,6 +61,7 @@ def missive_adapters() -> Iterator[AdapterSpec]:
         *_SLACK,
         extra="slack",
         requires=("slack_sdk", "aiohttp"),
+    )
     yield _platform(
         "discord",
         "A Discord bot: channels, threads and direct messages of servers.",
@@ -75,6 +76,7 @@ def missive_adapters() -> Iterator[AdapterSpec]:
         Option("api_url", help="Another address of the REST API, for tests and for compatible servers."),
         Option("gateway_url", help="Another address of the gateway's socket, for tests and for compatible servers."),
         extra="discord",
+        requires=("discord",),
     )
 
 

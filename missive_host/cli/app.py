@@ -50,6 +50,10 @@ class App:
             self._settings = load(config_path=self.flags.config, profile=self.flags.profile)
         return self._settings
 
+    def use(self, settings: Settings) -> None:
+        """Work with this configuration, not with the one of whoever runs us."""
+        self._settings = settings
+
     def call_options(self) -> CallOptions:
         """Return what flags and config say about every call. Raises `ValidationError` or `AuthError`."""
         from missive_host.cli.options import call_options

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from missive_host.cli.kit import App, Group, pass_app
+from missive_host.cli.verbs import Choices
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -39,7 +40,7 @@ demo = _Demo(
 First to one agent at a time, then to all three as a group, whose answers become one. It takes a few seconds. The agents
 are processes on this machine, and what missive keeps of it is in a folder that is removed at the end; your own agents
 and tasks are not touched.""",
-    examples=["missive demo", "missive demo --json", "missive demo serve"],
+    examples=["missive demo", "missive demo --json", "missive demo chat", "missive demo serve"],
 )
 
 
@@ -125,6 +126,35 @@ def serve(app: App, ports: tuple[int, ...]) -> None:
             _wait(fleet)
     except (KeyboardInterrupt, InterruptedBySignalError):
         app.screen.note("the agents have been stopped")
+
+
+@demo.command(examples=["missive demo chat", "missive demo chat --group", "missive demo chat --chat terminal"])
+@click.option(
+    "--chat",
+    type=Choices(("irc", "terminal")),
+    metavar="[irc|terminal]",
+    help="A small IRC server with missive in a channel, or this terminal. By default IRC if ngircd or inspircd is "
+    "installed.",
+)
+@click.option("--group", is_flag=True, help="All three agents answer, and then there is one answer of all.")
+@pass_app
+def chat(app: App, chat: str | None, group: bool) -> int:
+    """Start the three agents and a chat on this machine, and write to them until Ctrl-C.
+
+    With IRC it says how to connect. What the agents do is chosen by the first word of what they are sent: echo, task,
+    stream, ask, auth, fail and others; !help says what missive itself understands.
+    """
+    from missive_host.cli.demo_chat import run_chat
+    from missive_host.cli.failing import InterruptedBySignalError
+
+    app.print_without_config()
+    try:
+        with _ended_by_signals():
+            status = run_chat(app, chat=chat, group=group)
+    except (KeyboardInterrupt, InterruptedBySignalError):
+        status = 0
+    app.screen.note("the chat and the agents have been stopped")
+    return status
 
 
 def _wait(fleet: Fleet) -> None:

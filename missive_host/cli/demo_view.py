@@ -11,7 +11,7 @@ from missive_host.cli.screen import harmless, shorten, width, write
 
 if TYPE_CHECKING:
     from missive_host.cli.screen import Screen
-    from missive_host.demo.outputs import DemoAgent, DemoResult, DemoServeResult, DemoStep
+    from missive_host.demo.outputs import DemoAgent, DemoChatResult, DemoResult, DemoServeResult, DemoStep
     from missive_host.demo.steps import Step
 
 _TELLING: tuple[tuple[int, tuple[str, ...]], ...] = (
@@ -178,6 +178,33 @@ def show_serve(data: DemoServeResult, screen: Screen) -> None:
     for command in data.group_commands:
         _write(screen, f"  {command}", "bold")
     screen.note("they run until Ctrl-C")
+
+
+def show_chat(data: DemoChatResult, screen: Screen) -> None:
+    """Write where the chat is, and what to say there."""
+    show_agents(data.agents, screen)
+    screen.line()
+    _write(screen, f"{data.message[:1].upper()}{data.message[1:]}.", "bold")
+    if isinstance(data.connect_commands, tuple):
+        _heading(screen, "Join with any IRC program, such as one of these, in another terminal")
+        for command in data.connect_commands:
+            _write(screen, f"  {command}", "bold")
+        _heading(screen, f"Then /join {data.room} and say, for example")
+        before = f"{data.nick}: "
+    else:
+        _heading(screen, "Say, for example")
+        before = ""
+    for word, why in (
+        ("hello", "it comes back"),
+        ("stream one two three", "an answer that grows"),
+        ("ask which colour", "a question; your next message is the answer"),
+        ("auth deploy", "leave is asked for"),
+        ("!help", "what missive itself understands"),
+    ):
+        _write(screen, f"  {before + word:<34}{why}", "")
+    screen.line()
+    if isinstance(data.connect_commands, tuple):
+        screen.note("it runs until Ctrl-C")
 
 
 def _heading(screen: Screen, text: str) -> None:

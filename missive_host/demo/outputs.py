@@ -88,3 +88,23 @@ class DemoServeResult(Data, frozen=True, kw_only=True):
     group_commands: tuple[str, ...]
     """How to make a group of them then, and to ask it."""
     message: str
+
+
+class DemoChatResult(Data, frozen=True, kw_only=True):
+    """The chat of ``missive demo chat`` is ready."""
+
+    kind = "demo_chat"
+    agents: tuple[DemoAgent, ...]
+    chat: str
+    """The kind of its adapter: irc, or terminal."""
+    answers: str
+    """The agent, or the group, that answers."""
+    server: str | UnsetType = UNSET
+    """Host and port of the server, if there is one."""
+    nick: str | UnsetType = UNSET
+    """What missive is called there."""
+    room: str | UnsetType = UNSET
+    """The channel that it is in."""
+    connect_commands: tuple[str, ...] | UnsetType = UNSET
+    """How to get there, with one program or another."""
+    message: str

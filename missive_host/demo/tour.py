@@ -67,9 +67,9 @@ def run_tour(
     after so many `seconds`, `IoError` if there is no room for temporary files.
     """
     deadline = time.monotonic() + seconds
-    with _temporary_home() as home, Fleet(DEMO_AGENTS, start_timeout=seconds) as fleet:
+    with temporary_home() as home, Fleet(DEMO_AGENTS, start_timeout=seconds) as fleet:
         agents = views(fleet)
-        config, env = _environment(home)
+        config, env = environment(home)
         _register(agents, config, env)
         watcher.ready(agents)
         words = (*ADAPTER, "--config", str(config))
@@ -136,7 +136,7 @@ def _finished(adapter: PipedAdapter, last: DemoStep) -> DemoStep:
 
 
 @contextmanager
-def _temporary_home() -> Iterator[Path]:
+def temporary_home() -> Iterator[Path]:
     import tempfile
 
     try:
@@ -150,7 +150,7 @@ def _temporary_home() -> Iterator[Path]:
         yield Path(name)
 
 
-def _environment(home: Path) -> tuple[Path, dict[str, str]]:
+def environment(home: Path) -> tuple[Path, dict[str, str]]:
     """Return an empty config file and an environment in which nothing of the user's own missive is seen."""
     config = home / "missive.toml"
     config.write_text("# The configuration of `missive demo`: the defaults.\n", encoding="utf-8")

@@ -77,6 +77,12 @@ def missive_adapters() -> Iterator[AdapterSpec]:
         Option("gateway_url", help="Another address of the gateway's socket, for tests and for compatible servers."),
         extra="discord",
         requires=("discord",),
+    yield _platform(
+        "telegram",
+        "Telegram: a bot, by long polling of the Bot API.",
+        Option("token", secret=True, required=True, help="The bot's token, from @BotFather."),
+        Option("api_url", default="https://api.telegram.org", help="For tests, and for a Bot API server of your own."),
+        Option("commands", "boolean", default=True, help="Put the bridge's commands into the menu of Telegram's apps."),
     )
 
 

@@ -40,7 +40,8 @@ class ChatCapabilities:
     """Seconds between two messages in one conversation, after `burst` of them."""
     burst: int = 5
     threads: Threads = "none"
-    """``flat``: a thread is told by its root message; ``tree``: by the message that is replied to."""
+    """``flat``: a thread is told by its root message; ``tree``: by the message that is replied to; ``none``: a message
+    in a channel begins no thread. Where such a channel is divided (topics), `Place.thread` says which part it is."""
     buttons: bool = False
     reactions: bool = False
     typing_ttl: float | None = None

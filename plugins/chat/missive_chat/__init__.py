@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 MISSIVE_API = 1
 
 CONTRACT = "missive.chat.v1"
+_SECURITY = ("tls", "starttls", "none")
 
 _SLACK = (
     Option("bot_token", secret=True, required=True, help="The bot token of the app: `xoxb-…`."),
@@ -83,6 +84,39 @@ def missive_adapters() -> Iterator[AdapterSpec]:
         Option("token", secret=True, required=True, help="The bot's token, from @BotFather."),
         Option("api_url", default="https://api.telegram.org", help="For tests, and for a Bot API server of your own."),
         Option("commands", "boolean", default=True, help="Put the bridge's commands into the menu of Telegram's apps."),
+    yield _platform(
+        "email",
+        "mail: IMAP in, SMTP out",
+        Option("address", required=True, help="The address of the account: mail to it is read, answers are from it."),
+        Option("name", help="The name beside the address in what is sent."),
+        Option("username", help="The login name, if it is not the address."),
+        Option("password", secret=True, required=True, help="The password, or the provider's app password."),
+        Option("imap_host", required=True, help="The server that mail is read from."),
+        Option("imap_port", "integer", minimum=1, maximum=65535, help="Its port; by `imap_security` 993 or 143."),
+        Option("imap_security", "choice", default="tls", choices=_SECURITY, help="`none` only on this machine."),
+        Option("mailbox", default="INBOX", help="The folder that is read."),
+        Option("poll_interval", "duration", default=60.0, help="How often to look, where the server has no IDLE."),
+        Option("smtp_host", required=True, help="The server that mail is sent through."),
+        Option("smtp_port", "integer", minimum=1, maximum=65535, help="Its port; by `smtp_security` 465, 587 or 25."),
+        Option("smtp_security", "choice", default="starttls", choices=_SECURITY, help="`none` only on this machine."),
+        Option("smtp_password", secret=True, help="Its password, if that is another one."),
+        Option("ca_file", "path", help="Certificates (PEM) to check the servers by, instead of the system's."),
+        Option(
+            "trusted_authserv",
+            repeated=True,
+            help="The name that your own mail server gives itself in Authentication-Results; only it is believed.",
+        ),
+        Option(
+            "trust_from",
+            "boolean",
+            default=False,
+            help="Believe every From: for a mailbox that none but internal senders can reach.",
+        ),
+        Option("html", "boolean", default=True, help="Send answers as HTML, too, beside the plain text."),
+        Option("sent_folder", help="The folder of sent mail: after a crash it tells whether a mail had been sent."),
+        Option("save_sent", "boolean", default=False, help="Keep a copy there; many servers do so by themselves."),
+        Option("max_replies", "integer", default=50, minimum=1, help="Answers in one thread; more is a mail loop."),
+        extra="email",
     )
 
 

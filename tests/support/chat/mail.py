@@ -1,4 +1,4 @@
-"""Real mail servers: Dovecot, or pymap where there is none, for IMAP; aiosmtpd for SMTP, which delivers into them."""
+"""Real IMAP servers: Dovecot, and pymap, which needs no installation; mail is put in as a mail server would do it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pwd
 import smtplib
 import sys
 from abc import abstractmethod
+from itertools import count
 from typing import TYPE_CHECKING
 
 from pysasl.hashing import BuiltinHash
@@ -19,21 +20,28 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PASSWORD = "the-password-of-the-mailbox"
-USERS = ("bot", "other", "alice")
-"""Who has a mailbox."""
+DOMAIN = "bot.example"
 
 
 class ImapServer(Server):
-    """A mailbox server. `deliver` puts a mail into a mailbox as a mail transfer agent would."""
+    """Without `idle` it does not say by itself what is new."""
 
     port: int
     certificate: Path
+
+    def __init__(self, *, idle: bool = True) -> None:
+        self.idle = idle
+        self._numbers = count(1)
 
     def prepare(self) -> None:
         self.certificate, self.key = make_certificate(self.folder)
 
     def ready(self) -> bool:
         return greets(self.port, b"* OK")
+
+    def new_user(self) -> str:
+        """Return the name of a user whose mailbox is empty."""
+        return f"bot{next(self._numbers)}"
 
     @abstractmethod
     def deliver(self, user: str, mail: bytes, sender: str = "alice@people.example") -> None:
@@ -45,14 +53,32 @@ class ImapServer(Server):
         connection.login(user, PASSWORD)
         return connection
 
+    def flags(self, user: str, folder: str = "INBOX") -> dict[int, str]:
+        """Return the flags of the mails in a folder by UID."""
+        connection = self.login(user)
+        try:
+            connection.select(folder, readonly=True)
+            _, lines = connection.uid("FETCH", "1:*", "(FLAGS)")
+            texts = [line.decode() for line in lines if isinstance(line, bytes)]
+            return {
+                int(text.partition("UID ")[2].split(")")[0].split()[0]): text.partition("FLAGS (")[2].partition(")")[0]
+                for text in texts
+            }
+        finally:
+            connection.logout()
+
+    def unread(self, user: str) -> list[int]:
+        return [uid for uid, flags in self.flags(user).items() if "\\Seen" not in flags]
+
 
 class Dovecot(ImapServer):
-    """IMAP with all that a large provider has; or, without `idle`, with little of it."""
+    """IMAP with all that a large provider has."""
 
     unprivileged = True
 
-    def __init__(self, *, idle: bool = True) -> None:
-        self.idle = idle
+    @staticmethod
+    def is_installed() -> bool:
+        return program("dovecot") is not None
 
     def command(self) -> list[str]:
         self.port, self.tls_port, self.lmtp_port = free_port(), free_port(), free_port()
@@ -79,10 +105,9 @@ default_internal_group = {group}
 first_valid_uid = 1
 first_valid_gid = 1
 mail_location = maildir:{self.folder}/mail/%n
-mailbox_list_index = no
-auth_mechanisms = plain login
-imap_idle_notify_interval = 2 mins
 mail_max_userip_connections = 100
+auth_mechanisms = plain login
+auth_failure_delay = 0
 {"" if self.idle else "imap_capability = IMAP4rev1 UIDPLUS"}
 passdb {{
   driver = static
@@ -116,10 +141,6 @@ service lmtp {{
 }}
 namespace inbox {{
   inbox = yes
-  mailbox Sent {{
-    auto = create
-    special_use = \\Sent
-  }}
 }}
 """,
             encoding="utf-8",
@@ -130,24 +151,37 @@ namespace inbox {{
 
     def deliver(self, user: str, mail: bytes, sender: str = "alice@people.example") -> None:
         with smtplib.LMTP(HOST, self.lmtp_port) as lmtp:
-            lmtp.sendmail(sender, [f"{user}@bot.example"], mail)
+            lmtp.sendmail(sender, [f"{user}@{DOMAIN}"], mail)
 
 
 class Pymap(ImapServer):
-    """IMAP in Python: what the tests fall back to. It has no delivery of its own, so mail is appended."""
+    """IMAP in Python. It has no delivery of its own, so mail is appended."""
+
+    @property
+    def _folder(self) -> Path:
+        return self.folder / "pymap"
 
     def command(self) -> list[str]:
         self.port = free_port()
-        folder = self.folder / "pymap"
-        folder.mkdir(exist_ok=True)
-        secret = BuiltinHash().hash(PASSWORD).replace(":", "\\:")
-        (folder / "pymap-etc-passwd").write_text("".join(f"{user}:x::::{user}:\r\n" for user in USERS))
-        (folder / "pymap-etc-shadow").write_text("".join(f"{user}:{secret}:::::::\r\n" for user in USERS))
+        self._folder.mkdir(exist_ok=True)
+        code = "from pymap.main import main; main()"
+        if not self.idle:
+            code = (
+                "from pymap.backend.maildir import Config; from pymap.config import BackendCapability as Has; "
+                "Config.backend_capability = Has(idle=False, object_id=True, multi_append=True); " + code
+            )
         return [
-            sys.executable, "-c", "from pymap.main import main; main()",
-            "--host", HOST, "--port", str(self.port), "--no-service", "admin",
-            "--cert", str(self.certificate), "--key", str(self.key), "maildir", str(folder),
+            sys.executable, "-c", code, "--host", HOST, "--port", str(self.port), "--no-service", "admin",
+            "--cert", str(self.certificate), "--key", str(self.key), "maildir", str(self._folder),
         ]  # fmt: skip
+
+    def new_user(self) -> str:
+        user = super().new_user()
+        secret = BuiltinHash().hash(PASSWORD).replace(":", "\\:")
+        for name, line in (("passwd", f"{user}:x::::{user}:"), ("shadow", f"{user}:{secret}:::::::")):
+            with (self._folder / f"pymap-etc-{name}").open("a", newline="") as file:
+                file.write(f"{line}\r\n")
+        return user
 
     def deliver(self, user: str, mail: bytes, sender: str = "alice@people.example") -> None:
         connection = self.login(user)
@@ -156,3 +190,6 @@ class Pymap(ImapServer):
             assert status == "OK", answer
         finally:
             connection.logout()
+
+
+SERVERS: tuple[type[ImapServer], ...] = (Dovecot, Pymap) if Dovecot.is_installed() else (Pymap,)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from email.header import decode_header
 from email.message import Message
-from typing import Any
+from typing import Any, TypeAlias
 
-Mail = Message[Any, Any]
+# the type checker knows it as generic, Python does not
+Mail: TypeAlias = "Message[Any, Any]"
 
 LONGEST = 16_384
 """A longer value is cut: of a header that long nothing good is to be expected."""

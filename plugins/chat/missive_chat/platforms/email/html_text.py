@@ -17,6 +17,8 @@ _HIDDEN = re.compile(
     r"display\s*:\s*none|visibility\s*:\s*hidden|(font-size|opacity)\s*:\s*0(?![.\d])|mso-hide\s*:\s*all"
 )
 _QUOTES = ("gmail_quote", "gmail_extra", "yahoo_quoted", "moz-cite-prefix", "protonmail_quote")
+_EDGE, _GAP, _SPACE, _LINE = "\x01", "\x02", "\x03", "\x04"
+"""The edge of a block, that of a paragraph, and what stays as it is: a space and the end of a line."""
 LONGEST = 2_000_000
 DEEPEST = 500
 
@@ -25,7 +27,7 @@ def text_of_html(html: str) -> str:
     """Return the text of a document; quotes of earlier mails are left out if anything else is there."""
     for quotes in (False, True):
         reader = _Reader(quotes=quotes)
-        reader.feed(html[:LONGEST])
+        reader.feed(re.sub(r"[\x01-\x04]", " ", html[:LONGEST]))
         reader.close()
         if text := reader.text():
             return text
@@ -44,14 +46,13 @@ class _Reader(HTMLParser):
         self._links: list[str] = []
 
     def text(self) -> str:
-        text = "".join(self._pieces).replace("\xa0", " ")
-        text = re.sub(r"[ \t]+\n", "\n", re.sub(r"\n[ \t]+(?![-\d ])", "\n", text))
-        return re.sub(r"\n{3,}", "\n\n", text).strip()
+        text = re.sub(r"[ \t\n\x01\x02]*[\n\x01\x02][ \t\n\x01\x02]*", _line_ends, "".join(self._pieces))
+        return text.strip().translate({ord(_SPACE): " ", ord(_LINE): "\n", 0xA0: " "})
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag in _VOID:
             if tag in ("br", "hr"):
-                self._put("\n" if tag == "br" else "\n\n---\n\n")
+                self._put("\n" if tag == "br" else f"{_GAP}---{_GAP}")
             elif tag == "img":
                 self._put(dict(attrs).get("alt") or "")
             return
@@ -65,7 +66,7 @@ class _Reader(HTMLParser):
             self._put("[")
         elif tag == "pre":
             self._preformatted += 1
-            self._put("\n```\n")
+            self._put(f"{_EDGE}```{_LINE}")
         else:
             self._edge(tag, begins=True)
 
@@ -78,7 +79,7 @@ class _Reader(HTMLParser):
                 self._end_link()
             elif name == "pre":
                 self._preformatted -= 1
-                self._put("\n```\n")
+                self._put(f"{_LINE}```{_EDGE}")
             else:
                 self._edge(name, begins=False)
             self._hidden -= hides
@@ -86,7 +87,10 @@ class _Reader(HTMLParser):
                 return
 
     def handle_data(self, data: str) -> None:
-        self._put(data if self._preformatted else re.sub(r"\s+", " ", data))
+        if self._preformatted:
+            self._put(data.replace("\r\n", "\n").replace(" ", _SPACE).replace("\n", _LINE))
+        else:
+            self._put(re.sub(r"[ \t\r\n\f]+", " ", data))
 
     def _put(self, text: str) -> None:
         if not self._hidden:
@@ -104,13 +108,13 @@ class _Reader(HTMLParser):
     def _edge(self, tag: str, *, begins: bool) -> None:
         if tag in _PARAGRAPHS:
             heading = "#" * int(tag[1]) + " " if tag != "p" and begins else ""
-            self._put("\n\n" + heading)
+            self._put(_GAP + heading)
         elif tag == "li":
-            self._put("\n- " if begins else "")
+            self._put(f"{_EDGE}- " if begins else _EDGE)
         elif tag in ("td", "th"):
             self._put("" if begins else " ")
         elif tag in _BLOCKS:
-            self._put("\n")
+            self._put(_EDGE)
         elif tag in _MARKS:
             self._put(_MARKS[tag])
 
@@ -124,7 +128,15 @@ class _Reader(HTMLParser):
             return
         words = "".join(self._pieces[start + 1 :]).strip()
         shown = url.removeprefix("mailto:").rstrip("/")
-        if not re.match(r"(https?|mailto):", url) or not words or words.rstrip("/") == shown or "\n" in words:
+        if not re.match(r"(https?|mailto):", url) or words.rstrip("/") in ("", shown) or not words.isprintable():
             self._pieces[start:] = [words or (url if url.startswith("http") else "")]
         else:
             self._pieces[start:] = [f"[{words}]({url})"]
+
+
+def _line_ends(found: re.Match[str]) -> str:
+    """Edges of blocks that meet are one end of a line, and one after a ``<br>`` is none."""
+    run = re.sub(r"[ \t]", "", found[0])
+    if _GAP in run:
+        return "\n\n"
+    return "\n" * min(2, max(1, run.count("\n") + run.startswith(_EDGE)))

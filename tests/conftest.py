@@ -7,7 +7,7 @@ import signal
 import pytest
 from support.loops import Loop
 
-pytest_plugins = ["support.agents", "support.cores", "support.misbehaving"]
+pytest_plugins = ["support.chat.matrix", "support.agents", "support.cores", "support.misbehaving"]
 
 
 @pytest.fixture

@@ -107,10 +107,8 @@ async def test_what_is_changed_and_taken_back(synapse: Synapse, account: Account
             gone = await line.until(lambda each: each.kind == "delete")
         assert gone.message_id == said
         kinds = [(each.kind, each.message_id, each.text) for each in line.heard]
-        assert kinds == [("message", said, "frist"), ("edit", said, "first"), ("edit", said, "by bob"),
-                         ("delete", said, "")]  # fmt: skip
+        assert kinds == [("message", said, "frist"), ("edit", said, "first"), ("delete", said, "")]
         assert line.heard[1].event_id == changed
-        assert [each.unauthentic is None for each in line.heard] == [True, True, False, True]
 
 
 async def test_programs_and_the_bridge_itself_are_not_answered(synapse: Synapse, account: Account) -> None:

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 from hypothesis import given, settings, strategies as st
-from missive_chat.platform import Inbound
-from missive_chat.platforms.matrix.contents import Contents
+from missive_chat.platform import Inbound, Place
+from missive_chat.platforms.matrix.contents import message
 from missive_chat.platforms.matrix.events import Room, read
 from missive_chat.platforms.matrix.html import to_html
+from support.chat.matrix import outgoing
 
 CASES = {
     "just text": "",
@@ -99,7 +100,7 @@ def test_no_text_makes_tags_of_its_own(text: str) -> None:
     tags.feed(to_html(text))
     tags.close()
     assert not tags.open
-    shown = json.loads(Contents(encrypted=False).render(text))
+    shown = message(outgoing(Place(chat="!room:x"), text))
     for part in ("body", "formatted_body"):
         assert "@room" not in shown.get(part, "").lower()
 

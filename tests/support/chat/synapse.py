@@ -41,9 +41,9 @@ class Synapse(Server):
     start_seconds = 60.0
     name = "localhost"
 
-    def __init__(self, *, limits: bool = False, upload: str = "2M") -> None:
+    def __init__(self, *, limits: bool = False, largest: str = "2M") -> None:
         self.limits = limits
-        self.upload = upload
+        self.largest = largest
 
     @property
     def url(self) -> str:
@@ -64,11 +64,12 @@ registration_shared_secret: shared
 macaroon_secret_key: macaroons
 form_secret: forms
 report_stats: false
+bcrypt_rounds: 4
 trusted_key_servers: []
 suppress_key_server_warning: true
 federation_domain_whitelist: []
 enable_registration: false
-max_upload_size: {self.upload}
+max_upload_size: {self.largest}
 rc_registration: {MANY}
 rc_login: {{address: {MANY}, account: {MANY}, failed_attempts: {MANY}}}
 {"" if self.limits else UNLIMITED}
@@ -112,3 +113,16 @@ rc_login: {{address: {MANY}, account: {MANY}, failed_attempts: {MANY}}}
         request = urllib.request.Request(self.url + path, data=data, method=method, headers=headers)
         with urllib.request.urlopen(request, timeout=30) as answer:
             return dict(json.load(answer))
+
+    def upload(self, data: bytes, token: str) -> str:
+        """Return the address of a file that was put up."""
+        headers = {"Content-Type": "application/octet-stream", "Authorization": f"Bearer {token}"}
+        request = urllib.request.Request(f"{self.url}/_matrix/media/v3/upload", data, headers, method="POST")
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return str(json.load(answer)["content_uri"])
+
+    def download(self, address: str, token: str) -> bytes:
+        path = "/_matrix/client/v1/media/download/" + address.removeprefix("mxc://")
+        request = urllib.request.Request(self.url + path, headers={"Authorization": f"Bearer {token}"})
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return bytes(answer.read())

@@ -1,14 +1,13 @@
 """A message becomes the content of an event.
 
 An event has at most 65,536 bytes on the wire. The server puts up to 4 kB around our content (earlier events, hashes,
-signatures); encryption makes 4 bytes of 3, after the library has written all that is not ASCII as ``\\uXXXX``. A text
-of `MAX_TEXT` bytes, as text and as HTML and escaped for JSON, is below that with every relation, encrypted or not.
+signatures), and encryption makes 4 bytes of 3. A text of `MAX_TEXT` bytes, as text and as HTML and escaped for JSON, is
+below that with every relation, encrypted or not.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from missive_chat.platform import ChatError
@@ -24,58 +23,62 @@ FALLBACK = 500
 Content = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Contents:
-    encrypted: bool
-    """Texts may go into encrypted rooms, and are measured as they are there."""
+def render(text: str) -> str:
+    """Return what the text takes in an event: what it says, and the HTML of it if it has any."""
+    body = _body(text)
+    return _escaped(body["body"]) + _escaped(body.get("formatted_body", ""))
 
-    def render(self, text: str) -> str:
-        """Return the text as JSON, as it goes out: what it says, and the HTML of it."""
-        return json.dumps(_body(text), ensure_ascii=self.encrypted, separators=(",", ":"))
 
-    def message(self, outgoing: Outgoing) -> Content:
-        """Return the content of a text."""
-        content = {"msgtype": "m.text", **self._checked(outgoing.text), "m.mentions": {}}
-        return _related(content, outgoing.place, outgoing.reply_to)
+def message(outgoing: Outgoing) -> Content:
+    """Return the content of a text."""
+    content = {"msgtype": "m.text", **_checked(outgoing.text), "m.mentions": {}}
+    return _related(content, outgoing.place, outgoing.reply_to)
 
-    def edit(self, message_id: str, text: str) -> Content:
-        """Return the content of an event that gives a message another text."""
-        new = {"msgtype": "m.text", **self._checked(text), "m.mentions": {}}
-        shown = text if 2 * len(self.render(text).encode()) <= MAX_TEXT else text[:FALLBACK] + "…"
-        return {
-            "msgtype": "m.text", **_body(f"* {shown}"), "m.mentions": {}, "m.new_content": new,
-            "m.relates_to": {"rel_type": "m.replace", "event_id": message_id},
-        }  # fmt: skip
 
-    def file(self, outgoing: Outgoing, where: Content, size: int) -> Content:
-        """Return the content of a file that was uploaded; `where` says where, and with which keys."""
-        assert outgoing.file is not None
-        media_type = outgoing.file.media_type or "application/octet-stream"
-        family = media_type.partition("/")[0]
-        content: Content = {
-            "msgtype": f"m.{family}" if family in ("image", "audio", "video") else "m.file",
-            "body": outgoing.file.name, "filename": outgoing.file.name, **where,
-            "info": {"mimetype": media_type, "size": size}, "m.mentions": {},
-        }  # fmt: skip
-        if outgoing.text:
-            content.update(self._checked(outgoing.text))
-        return _related(content, outgoing.place, outgoing.reply_to)
+def edit(message_id: str, text: str) -> Content:
+    """Return the content of an event that gives a message another text."""
+    new = {"msgtype": "m.text", **_checked(text), "m.mentions": {}}
+    shown = text if 2 * len(render(text).encode()) <= MAX_TEXT else text[:FALLBACK] + "…"
+    return {
+        "msgtype": "m.text", **_body(f"* {shown}"), "m.mentions": {}, "m.new_content": new,
+        "m.relates_to": {"rel_type": "m.replace", "event_id": message_id},
+    }  # fmt: skip
 
-    def _checked(self, text: str) -> Content:
-        if (size := len(self.render(text).encode())) > MAX_TEXT:
-            raise ChatError(f"the text has {size:,} bytes as it is sent, and at most {MAX_TEXT:,} go", permanent=True)
-        return _body(text)
+
+def file(outgoing: Outgoing, where: Content, size: int) -> Content:
+    """Return the content of a file that was uploaded; `where` says where, and with which keys."""
+    assert outgoing.file is not None
+    media_type = outgoing.file.media_type or "application/octet-stream"
+    family = media_type.partition("/")[0]
+    content: Content = {
+        "msgtype": f"m.{family}" if family in ("image", "audio", "video") else "m.file",
+        "body": outgoing.file.name, "filename": outgoing.file.name, **where,
+        "info": {"mimetype": media_type, "size": size}, "m.mentions": {},
+    }  # fmt: skip
+    if outgoing.text:
+        content.update(_checked(outgoing.text))
+    return _related(content, outgoing.place, outgoing.reply_to)
 
 
 def reaction(message_id: str, emoji: str) -> Content:
     return {"m.relates_to": {"rel_type": "m.annotation", "event_id": message_id, "key": emoji}}
 
 
-def _body(text: str) -> Content:
+def _body(text: str) -> dict[str, str]:
     content = {"body": harmless(text)}
     if html := to_html(text):
         content |= {"format": "org.matrix.custom.html", "formatted_body": html}
     return content
+
+
+def _checked(text: str) -> Content:
+    if (size := len(render(text).encode())) > MAX_TEXT:
+        raise ChatError(f"the text has {size:,} bytes as it is sent, and at most {MAX_TEXT:,} go", permanent=True)
+    return _body(text)
+
+
+def _escaped(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)[1:-1]
 
 
 def _related(content: Content, place: Place, reply_to: str | None) -> Content:

@@ -8,10 +8,11 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+import anyio
+
 from missive_chat.platform import ChatCapabilities, ChatError
-from missive_chat.platforms.matrix import doctor, media
+from missive_chat.platforms.matrix import contents, doctor, media
 from missive_chat.platforms.matrix.connection import V3, Connection
-from missive_chat.platforms.matrix.contents import MAX_TEXT, Contents, reaction as reaction_content
 from missive_chat.platforms.matrix.keys import Keys, Lock, require_encryption
 from missive_chat.platforms.matrix.sync import Sync
 
@@ -43,24 +44,28 @@ class Matrix:
         self._context = context
         self._log = context.log
         self._encryption = bool(context.options.get("encryption"))
-        self._contents = Contents(self._encryption)
         self._lock = Lock(context.data_dir)
         self._connection = Connection(context)
         self._keys = Keys(self._connection, wanted=self._encryption, here=False)
         self._keys_here = False
         self._largest = media.DEFAULT_LIMIT
         self._reactions: OrderedDict[tuple[str, Reaction], str] = OrderedDict()
+        self._reacting = anyio.Lock()
         self._typing: dict[str, float] = {}
 
     @property
     def capabilities(self) -> ChatCapabilities:
         interval = float(self._context.options.get("edit_interval", 5.0))
         return ChatCapabilities(
-            max_text=MAX_TEXT, unit="bytes", edits=True, edit_interval=interval,
+            max_text=contents.MAX_TEXT, unit="bytes", edits=True, edit_interval=interval,
             send_interval=interval, burst=5, threads="flat", reactions=True, typing_ttl=TYPING_SECONDS,
             attachments_in=self._largest, attachments_out=self._largest, idempotent_send=True, single_owner=True,
             command_prefix="!", dialect="html",
         )  # fmt: skip
+
+    @property
+    def identity(self) -> str:
+        return self._connection.user_id
 
     async def open(self) -> None:
         if self._encryption:
@@ -85,14 +90,14 @@ class Matrix:
             self._lock.give_back()
 
     def render(self, text: str) -> str:
-        return self._contents.render(text)
+        return contents.render(text)
 
     async def send(self, message: Outgoing) -> str:
         room = message.place.chat
         if message.file is not None:
             content = await self._file(message)
         else:
-            content = self._contents.message(message)
+            content = contents.message(message)
         kind, sealed = await self._keys.seal(room, "m.room.message", content)
         event_id = await self._connection.put_event(room, kind, sealed, message.key)
         if not message.progress:
@@ -108,7 +113,7 @@ class Matrix:
         buttons: tuple[Button, ...] = (),  # noqa: ARG002 - there are none
         final: bool = False,
     ) -> None:
-        kind, sealed = await self._keys.seal(place.chat, "m.room.message", self._contents.edit(message_id, text))
+        kind, sealed = await self._keys.seal(place.chat, "m.room.message", contents.edit(message_id, text))
         await self._connection.put_event(place.chat, kind, sealed, uuid.uuid4().hex)
         if final:
             await self._stop_typing(place.chat)
@@ -117,19 +122,10 @@ class Matrix:
         return None
 
     async def react(self, place: Place, message_id: str, reaction: Reaction, *, instead_of: Reaction | None) -> None:
-        if instead_of is not None:
-            await self._take_back(place, message_id, instead_of)
-        content = reaction_content(message_id, EMOJI[reaction])
-        try:
-            # reactions are never encrypted: servers count them
-            event_id = await self._connection.put_event(place.chat, "m.reaction", content, uuid.uuid4().hex)
-        except ChatError as error:
-            if "M_DUPLICATE_ANNOTATION" in error.message:
-                return
-            raise
-        self._reactions[message_id, reaction] = event_id
-        if len(self._reactions) > MOST_REACTIONS:
-            self._reactions.popitem(last=False)
+        async with self._reacting:  # one that takes the place of another must find it there
+            if instead_of is not None:
+                await self._take_back(place, message_id, instead_of)
+            await self._react(place, message_id, reaction)
 
     async def typing(self, place: Place) -> None:
         await self._say_typing(place.chat, {"typing": True, "timeout": int(TYPING_SECONDS * 1000)})
@@ -155,7 +151,20 @@ class Matrix:
             )
         encrypt = await self._keys.encrypted(message.place.chat)
         where, size = await media.upload(self._connection, message.file, encrypt=encrypt)
-        return self._contents.file(message, where, size)
+        return contents.file(message, where, size)
+
+    async def _react(self, place: Place, message_id: str, reaction: Reaction) -> None:
+        content = contents.reaction(message_id, EMOJI[reaction])
+        try:
+            # reactions are never encrypted: servers count them
+            event_id = await self._connection.put_event(place.chat, "m.reaction", content, uuid.uuid4().hex)
+        except ChatError as error:
+            if "M_DUPLICATE_ANNOTATION" in error.message:
+                return
+            raise
+        self._reactions[message_id, reaction] = event_id
+        if len(self._reactions) > MOST_REACTIONS:
+            self._reactions.popitem(last=False)
 
     async def _take_back(self, place: Place, message_id: str, reaction: Reaction) -> None:
         ours = self._reactions.pop((message_id, reaction), None) or await self._find_reaction(

@@ -16,13 +16,14 @@ if TYPE_CHECKING:
 
 
 class CuttingProxy:
-    """Forwards to the target, ``host:port``. `reset` cuts all that is open with a TCP reset."""
+    """Forwards to the target, ``host:port``. `reset` cuts all that is open with a TCP reset; `freeze` silences it."""
 
     def __init__(self, target: str) -> None:
         self._host, _, port = target.rpartition(":")
         self._port = int(port)
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._flowing: set[asyncio.Event] = set()
         self.connections = 0
 
     async def __aenter__(self) -> Self:
@@ -38,7 +39,14 @@ class CuttingProxy:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._server.wait_closed()
 
+    def freeze(self) -> None:
+        """Keep everything that is open, and forward nothing of it any more. New connections are not concerned."""
+        for flowing in self._flowing:
+            flowing.clear()
+
     def reset(self) -> None:
+        for flowing in self._flowing:
+            flowing.set()
         for writer in self._writers:
             sock: socket.socket = writer.get_extra_info("socket")
             with suppress(OSError):
@@ -58,17 +66,22 @@ class CuttingProxy:
             writer.transport.abort()
             return
         self._writers.add(back)
+        flowing = asyncio.Event()
+        flowing.set()
+        self._flowing.add(flowing)
         try:
-            await asyncio.gather(_pump(reader, back), _pump(there, writer))
+            await asyncio.gather(_pump(reader, back, flowing), _pump(there, writer, flowing))
         finally:
+            self._flowing.discard(flowing)
             for each in (writer, back):
                 self._writers.discard(each)
                 each.transport.abort()
 
 
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, flowing: asyncio.Event) -> None:
     with suppress(OSError):
         while data := await reader.read(65536):
+            await flowing.wait()
             writer.write(data)
             await writer.drain()
         writer.write_eof()

@@ -120,7 +120,7 @@ class Bridge:
             paired=paired,
             is_reply_to_us=lambda: event.reply_to is not None and self._outbox.is_ours(event.reply_to),
             in_our_thread=lambda: (
-                self._platform.capabilities.threads != "none"  # a topic is a channel in a channel, nobody's thread
+                self._connection.capabilities.threads != "none"  # a topic is a channel in a channel, nobody's thread
                 and place.thread != event.message_id
                 and place.thread is not None
                 and conversations.find(self._state, entry.conversation).answered

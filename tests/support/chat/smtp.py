@@ -33,7 +33,7 @@ class Sent:
 
     @property
     def mail(self) -> EmailMessage:
-        return BytesParser(policy=default).parsebytes(self.octets)  # type: ignore[return-value]
+        return BytesParser(policy=default).parsebytes(self.octets)
 
 
 @dataclass
@@ -106,7 +106,7 @@ class SmtpServer:
         answer = self.next.data.pop(0) if self.next.data else ""
         if answer and answer != "drop after":
             if answer == "drop":
-                assert server.transport is not None
+                assert isinstance(server.transport, asyncio.Transport)
                 server.transport.abort()
             return answer
         assert isinstance(envelope.content, bytes)
@@ -115,6 +115,6 @@ class SmtpServer:
             await asyncio.to_thread(self._forward, sent)
         self.sent.append(sent)
         if answer == "drop after":
-            assert server.transport is not None
+            assert isinstance(server.transport, asyncio.Transport)
             server.transport.abort()
         return "250 taken"

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from missive_chat.adapter import ChatAdapter  # type: ignore[import-untyped]
+    from missive_chat.adapter import ChatAdapter
     from missive_host.protocols import AdapterContext
 
 

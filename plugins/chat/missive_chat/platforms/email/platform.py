@@ -57,6 +57,10 @@ class EmailPlatform:
             logging.getLogger(name).setLevel(logging.WARNING)
 
     @property
+    def identity(self) -> str:
+        return self._settings.address
+
+    @property
     def capabilities(self) -> ChatCapabilities:
         return ChatCapabilities(
             max_text=200_000,

@@ -117,6 +117,13 @@ async def test_code_that_is_longer_than_a_message_stays_code(home: Home, agent: 
         assert lines == _code(200).split("\n")
 
 
+async def test_a_very_long_answer_is_a_file(home: Home, agent: AgentProcess) -> None:
+    async with town_of(home, agent) as town:
+        await town.answered(await town.fake.says(f"echo {_code(600)}", mention=True))
+        (file,) = [town.fake.file(each) for each in town.fake.sent() if each["attachments"]]
+        assert file.decode() == _code(600)
+
+
 async def test_a_limit_in_the_middle_of_an_answer_loses_and_doubles_nothing(home: Home, agent: AgentProcess) -> None:
     async with town_of(home, agent) as town:
         town.fake.limit(f"POST /channels/{CHANNEL}/messages", 1.0, skip=2)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import anyio
+import discord
 import pytest
 from missive_chat.platform import ChatError
 from missive_chat.platforms.discord import connection, history
@@ -219,3 +221,12 @@ async def test_a_bridge_without_room_holds_the_reader(fake: FakeDiscord, tmp_pat
         rig.hold = None
         await rig.next(2000)
     assert [each.text for each in rig.heard] == [str(number) for number in range(2000)]
+
+
+async def test_the_position_is_one_of_discords_clock(fake: FakeDiscord, tmp_path: Path) -> None:
+    fake.gateway.date = "Thu, 01 Jan 2026 00:00:00 GMT"  # months before that of this machine
+    rig = Rig(fake, tmp_path)
+    async with rig.listening():
+        pass
+    position = discord.utils.snowflake_time(int(rig.notes.values[history.POSITION]))
+    assert abs((position - datetime(2026, 1, 1, tzinfo=UTC)).total_seconds()) < 60

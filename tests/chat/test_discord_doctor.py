@@ -80,7 +80,7 @@ async def test_permissions_that_are_missing_are_named(fake: FakeDiscord, tmp_pat
 
 
 async def test_the_clock_is_wrong(fake: FakeDiscord, tmp_path: Path) -> None:
-    fake.date = "Thu, 01 Jan 2026 00:00:00 GMT"
+    fake.gateway.date = "Thu, 01 Jan 2026 00:00:00 GMT"
     check = (await _checks(fake, tmp_path))["clock"]
     assert check.status == "fail"
     assert "ahead of Discord's" in check.message

@@ -127,9 +127,14 @@ async def test_an_event_that_cannot_be_read_ends_nothing(rig: Rig, fake: FakeDis
     async with rig.listening():
         await fake.gateway.dispatch("MESSAGE_CREATE", {"id": "x", "channel_id": None})
         await fake.gateway.dispatch("SOMETHING_NEW", {"a": 1})
+        await fake.gateway.dispatch("INTERACTION_CREATE", {"id": "1"})
+        await fake.presses({"channel_id": str(CHANNEL), "components": ODD_BUTTON}, "odd")
         await fake.says("still here")
         assert (await rig.next()).text == "still here"
     assert len(fake.gateway.identifies) == 1
+
+
+ODD_BUTTON = [{"components": [{"label": "odd", "custom_id": "x"}]}]
 
 
 async def test_a_forwarded_message_is_quoted(rig: Rig, fake: FakeDiscord) -> None:

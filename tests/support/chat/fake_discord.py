@@ -73,7 +73,6 @@ class FakeDiscord:
         self.hanging = 0
         """How many requests have got no answer."""
         self.in_server = True
-        self.date: str | None = None
         self.gateway = Gateway(TOKEN, self._guild_create)
         self.channels: dict[int, Json] = {
             CHANNEL: objects.channel(CHANNEL),
@@ -365,7 +364,7 @@ class FakeDiscord:
         return web.Response(status=204, headers=headers) if result is None else _json(result, 200, **headers)
 
     def _headers(self, request: Request) -> dict[str, str]:
-        headers = {} if self.date is None else {"Date": self.date}
+        headers = {} if self.gateway.date is None else {"Date": self.gateway.date}
         if self.bucket is not None and request.method == "POST" and request.path.endswith("/messages"):
             limit, seconds = self.bucket
             self._used[request.path] = self._used.get(request.path, 0) + 1

@@ -59,6 +59,8 @@ class Gateway:
         self.privileged = True
         """Message Content Intent is turned on."""
         self.refuse_connections = False
+        self.date: str | None = None
+        """What time it is there, if that is not what it is here."""
         self._ids = itertools.count(1)
 
     @property
@@ -71,6 +73,8 @@ class Gateway:
         if request.query.get("v") != "10" or request.query.get("encoding") != "json":
             return web.Response(status=400)
         ws = web.WebSocketResponse()
+        if self.date is not None:
+            ws.headers["Date"] = self.date
         await ws.prepare(request)
         socket = Socket(ws, compress=request.query.get("compress") == "zlib-stream")
         await socket.send({"op": 10, "d": {"heartbeat_interval": self.heartbeat_ms}})

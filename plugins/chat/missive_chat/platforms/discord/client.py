@@ -14,7 +14,7 @@ import asyncio
 import logging
 import warnings
 from collections import deque
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -31,6 +31,8 @@ from missive_host.errors import ConfigError
 PATIENCE = 1.0
 """Seconds that a request waits for its turn: reactions have a limit of one in 250 ms, and are two requests."""
 _NEVER = 1e-9
+UNREADABLE = (LookupError, TypeError, ValueError, AttributeError)
+"""What reading an event raises that is not as it was known when this was written."""
 
 _SERVERS = frozenset({"connect", "guild_available", "guild_join"})
 WANTED = frozenset(
@@ -145,6 +147,11 @@ class Client(discord.Client):
                 self.clock_offset = (datetime.now(UTC) - parsedate_to_datetime(date)).total_seconds()
             except (TypeError, ValueError):
                 self.clock_offset = None
+
+    @property
+    def now(self) -> datetime:
+        """The time by Discord's clock, which its ids have in them."""
+        return datetime.now(UTC) - timedelta(seconds=self.clock_offset or 0.0)
 
     async def close(self) -> None:
         """Close the socket and the sessions, and end the task that waits for servers."""

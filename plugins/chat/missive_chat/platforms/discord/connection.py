@@ -18,11 +18,11 @@ import yarl
 from discord.gateway import DiscordWebSocket, ReconnectWebSocket
 
 from missive_chat.platform import ChatError, ChatLoginError
-from missive_chat.platforms.discord.client import Client
+from missive_chat.platforms.discord.client import UNREADABLE, Client
 
 GATEWAY = "wss://gateway.discord.gg"
 CONNECT_TIMEOUT = 60.0
-ATTEMPTS = 6
+ATTEMPTS = 8
 """In a row, with doubling pauses: about a minute."""
 LOGIN_EVERY = 5.0
 """Seconds between two logins, as Discord asks; resuming is none."""
@@ -94,7 +94,7 @@ async def _next_frame(socket: DiscordWebSocket, log: Logger) -> None:
     """Wait for a frame, and have the library read it. One that it cannot read is left out."""
     try:
         await socket.poll_event()
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
+    except UNREADABLE as error:
         log.warning("discord: an event was left out, because it could not be read: %r", error)
 
 

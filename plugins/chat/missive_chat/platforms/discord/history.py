@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from logging import Logger
 from typing import Any
 
@@ -55,7 +55,7 @@ class History:
 
     async def catch_up(self, take: Callable[[discord.Message], Awaitable[None]]) -> None:
         """Hand over the messages after the position: by channel, the oldest first. Raises `ChatError`."""
-        now = datetime.now(UTC)
+        now = self._client.now
         newest = self._position
         if newest:  # else it is the first start, and what was said before is none of our business
             oldest = now - timedelta(seconds=self._options["max_age"])

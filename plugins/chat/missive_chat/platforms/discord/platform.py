@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from missive_chat.platform import (
     Receive,
 )
 from missive_chat.platforms.discord import commands, doctor
-from missive_chat.platforms.discord.client import Client, endpoint
+from missive_chat.platforms.discord.client import UNREADABLE, Client, endpoint
 from missive_chat.platforms.discord.connection import stay_connected
 from missive_chat.platforms.discord.history import History
 from missive_chat.platforms.discord.inbound import Reader, command_line, guild_of
@@ -173,33 +174,43 @@ class Discord:
 
     async def _handle(self, login: _Login, event: _Event, receive: Receive, history: History) -> None:
         reader, data = login.reader, event.data
+
+        async def take(read: Callable[..., Inbound | None], *about: Any) -> None:
+            inbound = self._read(read, *about)
+            if inbound is not None:
+                await receive(inbound)
+                self._context.alive()
+
         match event.name:
             case "connect":
                 await login.client.ready.wait()
-                await history.catch_up(lambda message: self._receive(reader.message(message), receive))
+                await history.catch_up(lambda message: take(reader.message, message))
             case "message":
                 await self._know(login, data.channel.id, guild_of(data))
-                await self._receive(reader.message(data), receive)
+                await take(reader.message, data)
                 await history.received(data.id, data.channel.id if guild_of(data) is None else None)
             case "raw_message_edit":
                 await self._know(login, data.channel_id, guild_of(data.message))
-                await self._receive(reader.edit(data), receive)
+                await take(reader.edit, data)
             case "raw_message_delete" | "raw_bulk_message_delete":
                 await self._know(login, data.channel_id, data.guild_id)
                 gone = sorted(data.message_ids) if event.name == "raw_bulk_message_delete" else [data.message_id]
                 for message_id in gone:
-                    await self._receive(reader.deletion(message_id, data.channel_id, data.guild_id), receive)
+                    await take(reader.deletion, message_id, data.channel_id, data.guild_id)
             case "interaction" if event.acknowledged is not None:
                 await event.acknowledged.wait()
                 await self._know(login, data.channel_id, data.guild_id)
-                answer = event.answer[0] if event.answer else None
-                inbound = reader.press(data) if data.type is _COMPONENT else reader.command(data, answer)
-                await self._receive(inbound, receive)
+                if data.type is _COMPONENT:
+                    await take(reader.press, data)
+                else:
+                    await take(reader.command, data, event.answer[0] if event.answer else None)
 
-    async def _receive(self, inbound: Inbound | None, receive: Receive) -> None:
-        if inbound is not None:
-            await receive(inbound)
-            self._context.alive()
+    def _read(self, read: Callable[..., Inbound | None], *about: Any) -> Inbound | None:
+        try:
+            return read(*about)
+        except UNREADABLE as error:  # it would come again, and end everything again
+            self._context.log.warning("discord: an event was left out, because it could not be read: %r", error)
+            return None
 
     async def _know(self, login: _Login, channel_id: int, guild_id: int | None) -> None:
         """Ask what a channel is that the library does not know: a thread that was archived, or has just begun."""

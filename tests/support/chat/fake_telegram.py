@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -104,8 +105,9 @@ class FakeTelegram:
         ]
         config = uvicorn.Config(
             Starlette(routes=routes), host="127.0.0.1", port=0, log_config=None, lifespan="off", ws="none",
-            access_log=False, timeout_graceful_shutdown=1, server_header=False,
+            access_log=False, timeout_graceful_shutdown=1, server_header=False, date_header=False,
         )  # fmt: skip
+        logging.getLogger("uvicorn.access").disabled = True  # it would write the addresses, with the token in them
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, daemon=True)
         self._thread.start()
@@ -120,10 +122,15 @@ class FakeTelegram:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._server.should_exit = True
-        self.wake()
-        self.drop()
-        self._thread.join(20)
+        self.stop()
+
+    def stop(self) -> None:
+        """Be gone; it may be called twice."""
+        if self._thread.is_alive():
+            self._server.should_exit = True
+            self.wake()
+            self.drop()
+            self._thread.join(20)
 
     @property
     def url(self) -> str:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from missive_chat.platform import Platform, PlatformContext
 from missive_chat.platforms.telegram import Telegram
 from missive_chat.testing import Hidden, Rig, Shown
+from missive_chat.testing.running import Running
 from support.chat.fake_telegram import GROUP, TOKEN, WRONG_TOKEN, FakeTelegram
 
 
@@ -85,3 +87,10 @@ class TelegramRig(Rig):
 
     async def drop(self) -> None:
         self.telegram.drop()
+
+
+def bot(telegram: FakeTelegram, folder: Path, *, listens: bool = True, cursor: Any = None, **settings: Any) -> Running:
+    """Return a bot at work: ``async with bot(telegram, tmp_path) as bridge``."""
+    rig = TelegramRig(telegram)
+    rig.options = options(telegram, **settings)
+    return Running(rig, folder, listens=listens, cursor=cursor)

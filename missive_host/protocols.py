@@ -181,6 +181,37 @@ class Listener(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class JournalEvent:
+    """Something that has happened, as the journal has it. Secrets are not in it."""
+
+    position: int
+    type: str
+    """``missive.job.completed``, ``a2a.stream.status_update`` …"""
+    at: str
+    """RFC 3339, UTC."""
+    payload: Mapping[str, Any]
+    agent: str | None = None
+    context: str | None = None
+    task: str | None = None
+
+
+class EventFeed(Protocol):
+    """The journal, for whoever tells others what has happened. Reading it is never in the way of a delivery."""
+
+    def position(self) -> int:
+        """Return where the journal ends now: where to begin for who wants to know of what is yet to come."""
+        ...
+
+    async def after(self, position: int, types: tuple[str, ...]) -> tuple[tuple[JournalEvent, ...], int]:
+        """Wait for events after a position; return some, in order, and the position from which to go on.
+
+        `types` are types, or patterns of them (``missive.job.*``). There may be no event in what is returned: then
+        others were passed over, and the position is worth keeping.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class Summary:
     """What an adapter or a command did, as a result document.
 
@@ -212,6 +243,8 @@ class AdapterContext:
     """Tells whose token this is, in constant time; None in the gateway's place when the adapter runs by itself."""
     durable: bool = False
     """True in the gateway: what the intake has accepted survives a crash, and idempotency keys are known."""
+    events: EventFeed | None = None
+    """The journal; None when the adapter runs by itself."""
     progress: Callable[[str], None] | None = None
     """Shows one line to the person who runs the adapter by itself; None in the gateway, where there is the log."""
     kind: str = ""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from missive_host.a2a.parts import FileAccess
     from missive_host.core.core import Core, Emit
     from missive_host.store import ScheduleRow, Tables, WorkOutputRow
+    from missive_host.store.rows import EventRow
 
 JOB = "missive.job.v1"
 ADAPTER = "job"
@@ -132,6 +133,27 @@ def enqueue(tables: Tables, request: JobRequest, *, own_id: str, at: str, run_at
         )
     )
     return find(tables, work.work_id)
+
+
+def ended_event(tables: Tables, work: WorkRow, state: str, report: ErrorReport | None) -> EventRow | None:
+    """Return the event of a job's end; None for a delivery, and for a job that was cancelled, which was told then."""
+    from missive_host.core.recorder import journal_event
+
+    name = {"done": "completed", "failed": "failed", "dead": "failed"}.get(state)
+    if work.kind != "job" or name is None:
+        return None
+    row = tables.work.get(work.work_id) or work
+    told: Json = {"job_id": work.work_id, "command": work.command, "group": work.group, "attempts": work.attempts}
+    if report is not None:
+        told["error"] = {"code": report.code, "message": report.message}
+    return journal_event(
+        f"missive.job.{name}",
+        source="core",
+        agent_alias=row.agent_alias,
+        context_id=row.context_id,
+        task_id=row.task_id,
+        payload={key: value for key, value in told.items() if value is not None},
+    )
 
 
 def find(tables: Tables, job_id: str) -> WorkRow:

@@ -189,9 +189,12 @@ class Runner:
                 tables.work.add_output(row)
             if run.envelope is not None:
                 sessions.touch(tables, run.envelope, work.adapter, now())
-            return tables.work.finish(
+            finished = tables.work.finish(
                 work, state, at=now(), error=None if report is None else msgspec.to_builtins(report)
             )
+            if finished and (event := jobs.ended_event(tables, work, state, report)) is not None:
+                tables.events.append(event)
+            return finished
 
         if not await self._dispatcher.persist(write):
             log.warning("%s %s was taken up by another process", work.kind, work.work_id)

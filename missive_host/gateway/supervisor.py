@@ -11,6 +11,7 @@ import anyio
 
 from missive_host.envelopes import from_stored
 from missive_host.errors import ConfigError, MissiveError
+from missive_host.gateway.feed import JournalFeed
 from missive_host.gateway.intake import GatewayIntake, Room
 from missive_host.gateway.services import GOOD_SECONDS, pause_after
 from missive_host.ids import now
@@ -224,6 +225,7 @@ class Supervisor:
                 durable=True,
                 listener=self._listener,
                 authenticate=self._authenticate,
+                events=JournalFeed(self._dispatcher.core.store),
             )
         )
         return made

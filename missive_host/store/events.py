@@ -12,6 +12,7 @@ from missive_host.store.rows import EventRow
 from missive_host.store.values import Where, from_json, normal_time, to_json
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from sqlite3 import Connection
 
 _SELECT = """
@@ -87,6 +88,17 @@ class Events:
         where = _filter(agent, context, task, source, event_type, None, after)
         rows = self._execute(where.sql(_SELECT, "ORDER BY sequence LIMIT ?"), (*where.values, limit))
         return tuple(_event(row) for row in rows)
+
+    def follow(self, after: int, patterns: Sequence[str], *, limit: int) -> tuple[tuple[EventRow, ...], int]:
+        """Return the next events whose type is one of `patterns` (``missive.job.*``), and where to go on after them."""
+        newest = self.last_sequence()
+        types = " OR ".join("event_type GLOB ?" for _ in patterns) or "0"
+        found = self._execute(
+            f"{_SELECT} WHERE sequence > ? AND ({types}) ORDER BY sequence LIMIT ?",
+            (after, *patterns, limit),
+        ).fetchall()
+        rows = tuple(_event(row) for row in found)
+        return rows, rows[-1].sequence if len(rows) == limit else max(newest, after)
 
     def count(
         self,

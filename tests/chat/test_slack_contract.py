@@ -15,6 +15,6 @@ class TestSlack(PlatformContract):
 
     @pytest.fixture(params=[True, False], ids=["streams", "edits"])
     async def rig(self, request: pytest.FixtureRequest) -> AsyncIterator[SlackRig]:
-        async with FakeSlack() as slack:
+        async with FakeSlack(ack_timeout=0.5) as slack:
             yield SlackRig(slack, native_streams=request.param)
             assert slack.faults == []

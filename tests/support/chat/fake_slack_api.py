@@ -170,7 +170,7 @@ class SlackApi:
         try:
             answer = {"ok": True, **self._call(method, token, arguments)}
         except Refused as refused:
-            if refused.answer["error"] in ("invalid_arguments", "unknown_method"):
+            if refused.answer["error"] == "invalid_arguments" or method not in METHODS:
                 self.faults.append(f"{method}: {refused.answer}")
             answer = refused.answer
         if self._lost.get(method, 0) > 0:

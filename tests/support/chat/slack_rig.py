@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import anyio
-from missive_chat.platform import Platform, PlatformContext
+from missive_chat.platform import Cursor, Platform, PlatformContext
 from missive_chat.platforms.slack.platform import SlackPlatform
 from missive_chat.testing import Hidden, Rig, Shown
 from support.chat.fake_slack import APP_TOKEN, BOT_ID, BOT_TOKEN, BOT_USER, SIGNING_SECRET, FakeSlack, buttons, shown
+
+from missive_host.protocols import Listener
 
 EMOJI = {"eyes", "white_check_mark", "x"}
 
@@ -39,8 +43,12 @@ class SlackRig(Rig):
         self.options: Mapping[str, Any] = slack_options(slack, **more)
         self.wrong_options = {**self.options, "bot_token": Hidden("xoxb-wrong")}
         self.unreachable_options = {**self.options, "api_url": "http://127.0.0.1:9/api/"}
+        self.listener: Listener | None = None
         self.last: dict[str, Any] = {}
         self.root: str | None = None
+
+    def context(self, folder: Path, cursor: Cursor, options: Mapping[str, Any] | None = None) -> PlatformContext:
+        return replace(super().context(folder, cursor, options), listener=self.listener)
 
     def platform(self, context: PlatformContext) -> Platform:
         return SlackPlatform(context)

@@ -127,7 +127,7 @@ def is_loopback(url: str) -> bool:
 
 
 def _name(method: str) -> str:
-    return method.replace("_", ".", method.count("_") if method.startswith("assistant") else 1)
+    return method.replace("_", ".")
 
 
 def _checked(url: str) -> str:
@@ -191,5 +191,4 @@ HELP = {
     "channel_not_found": "look at the id of the channel; of a private one the app must be a member: /invite it there",
     "not_in_channel": "invite the app into the channel: /invite @…",
     "is_archived": "the channel is archived",
-    "msg_too_long": None,
 }

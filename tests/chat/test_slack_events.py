@@ -228,7 +228,7 @@ def test_a_press_is_who_and_what_and_where() -> None:
     )
     again = of(payload, "interactive")
     assert again.event_id == found.event_id
-    later = {**payload, "actions": [{**payload["actions"][0], "action_ts": "4.000100"}]}  # type: ignore[index,dict-item]
+    later = {**payload, "actions": [{**payload["actions"][0], "action_ts": "4.000100"}]}  # type: ignore[index]
     assert of(later, "interactive").event_id != found.event_id
     foreign = {**payload, "actions": [{"action_id": "other", "value": "x", "action_ts": "3.0"}]}
     assert inbound("interactive", foreign, ME) is None

@@ -97,13 +97,13 @@ BODY = '{"type":"event_callback"}'
 async def test_who_cannot_sign_is_not_heard(
     slack: FakeSlack, running: Running, headers: Callable[[], dict[str, str]]
 ) -> None:
-    raw = {name: value.encode("latin-1") for name, value in headers().items()}
+    raw = {name.encode(): value.encode("latin-1") for name, value in headers().items()}
     assert slack.request_url is not None
     async with httpx.AsyncClient() as client:
         answer = await client.post(
             slack.request_url,
             content=BODY.encode(),
-            headers={**raw, "Content-Type": b"application/json"},
+            headers={**raw, b"Content-Type": b"application/json"},
         )
     assert answer.status_code == 401
     assert running.events == []

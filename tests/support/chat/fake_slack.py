@@ -66,6 +66,7 @@ class FakeSlack(SlackFiles):
     async def __aexit__(self, *_: object) -> None:
         await self._client.close()
         self.frozen = False
+        self.let_go()
         for socket in list(self.sockets):
             _cut(socket)
         await self._runner.cleanup()

@@ -114,6 +114,7 @@ class SlackApi:
         self._limits: dict[str, list[float]] = {}
         self._errors: dict[str, list[str]] = {}
         self._lost: dict[str, int] = {}
+        self._held: dict[str, asyncio.Event] = {}
         self._tickets: set[str] = set()
         self._acked: dict[str, asyncio.Event] = {}
         self._numbers = itertools.count(1)
@@ -136,6 +137,15 @@ class SlackApi:
     def lose_answer(self, method: str, *, times: int = 1) -> None:
         """Do what is asked, and end the connection without an answer."""
         self._lost[method] = times
+
+    def hold(self, method: str) -> None:
+        """Do what is asked, and answer only after `let_go`."""
+        self._held[method] = asyncio.Event()
+
+    def let_go(self) -> None:
+        for event in self._held.values():
+            event.set()
+        self._held.clear()
 
     def called(self, method: str) -> list[dict[str, Any]]:
         return [arguments for name, arguments in self.calls if name == method]
@@ -178,6 +188,8 @@ class SlackApi:
             assert request.transport is not None
             request.transport.abort()
             return web.Response()
+        if method in self._held:
+            await self._held[method].wait()
         return self._answer(answer)
 
     def _answer(self, answer: dict[str, Any], status: int = 200, headers: dict[str, str] | None = None) -> web.Response:

@@ -110,6 +110,11 @@ class Answer:
             blocks.append(f"_{self._said}_" if "\n" not in self._said else self._said)
         return "\n\n".join(blocks)
 
+    @property
+    def text(self) -> str:
+        """The same without what the agent says it is doing: where nothing can be taken back that was shown."""
+        return "\n\n".join(self._blocks())
+
     def final(self, outcome: Outcome) -> Final:
         """Return the answer as it is at the end. Failures are said in words, with the code they are found by."""
         blocks = self._blocks()

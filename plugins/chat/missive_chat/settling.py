@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from missive_chat.delivery import ChatDelivery
     from missive_chat.presence import Presence
 
+STATUS_AFTER = 5.0
+"""Seconds after which what an agent says it is doing is shown in a native stream, too, if there is nothing else."""
 WHOLE_FILE = "answer.md"
 
 
@@ -75,9 +77,16 @@ class Settling:
     async def grown(self, delivery: ChatDelivery) -> None:
         to = delivery.reply_to
         if self._manner.stream and self._can.edits:
-            text = truncated(delivery.answer.progress, self._can.max_edit or self._can.max_text, self.measure)
+            text = truncated(self._progress(delivery), self._can.max_edit or self._can.max_text, self.measure)
             if text.strip():
                 await self._outbox.grow(to.conversation, to.owner, to.place, text, to.message_id)
+
+    def _progress(self, delivery: ChatDelivery) -> str:
+        """What is shown so far. A native stream takes nothing back, so in it words on the way wait for a while."""
+        answer = delivery.answer
+        if self._can.native_stream and (answer.text or self._clock() - delivery.since < STATUS_AFTER):
+            return answer.text
+        return answer.progress
 
     def left(self, delivery: ChatDelivery) -> None:
         """It goes on later, perhaps in another process."""

@@ -30,6 +30,7 @@ from missive_chat.platforms.irc.inbound import Translator
 from missive_chat.platforms.irc.link import Fence, Link, Pace, connect
 from missive_chat.platforms.irc.login import Login
 from missive_chat.platforms.irc.wire import LINE, TEXT, clean, command, pieces, target
+from missive_chat.platforms.plain import plain
 
 if TYPE_CHECKING:
     from irctokens.line import Line
@@ -265,7 +266,7 @@ class IrcPlatform:
     # --- what goes out
 
     def render(self, text: str) -> str:
-        return clean(text)
+        return clean(plain(text))
 
     async def send(self, message: Outgoing) -> str:
         link = self._connected()

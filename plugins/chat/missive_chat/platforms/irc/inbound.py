@@ -10,7 +10,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from missive_chat.platform import Inbound, Place, Sender
-from missive_chat.platforms.irc.wire import without_codes, without_mention
+from missive_chat.platforms.irc.wire import without_codes
+from missive_chat.platforms.plain import without_mention
 
 if TYPE_CHECKING:
     from irctokens.line import Line

@@ -107,16 +107,6 @@ def without_codes(text: str) -> str:
     return _MIRC.sub("", text).strip()
 
 
-def without_mention(text: str, nicks: tuple[str, ...]) -> tuple[str, bool]:
-    """Return a text without the nick that it begins with, and whether one of the nicks is in it at all."""
-    names = "|".join(re.escape(nick) for nick in sorted(nicks, key=len, reverse=True))
-    begins = re.match(rf"@?(?:{names})(?:[:,]+|\s|$)\s*", text, re.IGNORECASE)
-    if begins:
-        return text[begins.end() :], True
-    nick_character = r"[\w\[\]\\`^{}|-]"
-    return text, bool(re.search(rf"(?<!{nick_character})(?:{names})(?!{nick_character})", text, re.IGNORECASE))
-
-
 class Decoder:
     """Bytes as they come, cut into lines. What is no line of IRC is passed over; what never ends is an error."""
 

@@ -1,0 +1,126 @@
+"""The rooms that we want to be in: joining, coming back, and who is there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from logging import Logger
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from missive_chat.platform import ChatError
+from missive_chat.platforms.xmpp.stream import PATIENCE, Stream
+
+if TYPE_CHECKING:
+    from slixmpp import ClientXMPP
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 3.0, 300.0
+
+
+@dataclass
+class Room:
+    name: str
+    nick: str
+    refused: str | None = "we have not joined it yet"
+    """Why we are not in it; None: we are."""
+    again_at: float = 0.0
+    pause: float = _FIRST_PAUSE
+    features: frozenset[str] = frozenset()
+
+
+class Rooms:
+    """Of one connection."""
+
+    def __init__(
+        self, stream: Stream, names: Iterable[str], nick: str, passwords: Mapping[str, Any], log: Logger
+    ) -> None:
+        self._stream = stream
+        self._passwords = passwords
+        self._log = log
+        self.rooms = {name.lower(): Room(name.lower(), nick) for name in names}
+
+    def prepare(self, client: ClientXMPP) -> None:
+        for name in self.rooms:
+            client.add_event_handler(f"muc::{name}::self-presence", self._moved)
+
+    async def join(self) -> None:
+        """Join all; a room that does not let us in is no reason not to be in the others."""
+        async with anyio.create_task_group() as tasks:
+            for room in self.rooms.values():
+                tasks.start_soon(self._join, room)
+
+    async def keep(self, seconds: float) -> None:
+        """Look whether we are still where we think we are (XEP-0410), and come back where we are not."""
+        for room in self.rooms.values():
+            if room.refused is None and not await self._is_in(room, seconds):
+                room.refused = "the room has forgotten us"
+            if room.refused is not None and room.again_at <= time.monotonic():
+                await self._join(room)
+
+    def real(self, room: str, nick: str) -> str | None:
+        """Return the bare JID of who has the nick; empty if the room hides it; None if nobody has it there."""
+        if room not in self.rooms or not nick:
+            return None
+        jid = self._muc.get_jid_property(room, nick, "jid")
+        return str(jid.bare) if jid else ""
+
+    def our_nick(self, room: str) -> str:
+        return self.rooms[room].nick if room in self.rooms else ""
+
+    @property
+    def _muc(self) -> Any:
+        return self._stream.client.plugin["xep_0045"]
+
+    async def _join(self, room: Room) -> None:
+        from slixmpp.exceptions import PresenceError
+        from slixmpp.jid import JID
+
+        secret: Any = self._passwords.get(room.name)
+        password = secret if secret is None or isinstance(secret, str) else secret.reveal()
+        room.again_at = time.monotonic() + room.pause
+        room.pause = min(2 * room.pause, _LONGEST_PAUSE)
+        try:
+            await self._muc.join_muc_wait(JID(room.name), room.nick, password=password, maxstanzas=0, timeout=PATIENCE)
+        except PresenceError as error:
+            room.refused = error.text or error.condition
+            if error.condition == "conflict":
+                room.nick += "_"
+                room.again_at = 0.0
+        except TimeoutError:
+            room.refused = "the room does not answer"
+        else:
+            room.refused, room.pause = None, _FIRST_PAUSE
+            room.features = await self._features(room.name)
+            return
+        self._log.warning("the room %s does not let us in: %s", room.name, room.refused)
+
+    async def _features(self, name: str) -> frozenset[str]:
+        iq = self._stream.client.make_iq_get(ito=name)
+        iq.enable("disco_info")
+        try:
+            answer = await self._stream.ask(iq)
+        except ChatError as error:
+            self._log.warning("the room %s does not say what it can do: %s", name, error.message)
+            return frozenset()
+        return frozenset(answer["disco_info"]["features"])
+
+    async def _is_in(self, room: Room, seconds: float) -> bool:
+        iq = self._stream.client.make_iq_get(ito=f"{room.name}/{room.nick}")
+        iq.enable("ping")
+        try:
+            await self._stream.ask(iq, seconds, outside=True)
+        except ChatError as error:
+            return error.retry_after is None  # ``not-acceptable``: we are not in it; others come from somebody in it
+        return True
+
+    def _moved(self, presence: Any) -> None:
+        room = self.rooms.get(presence["from"].bare)
+        if room is None:
+            return
+        if presence["type"] == "unavailable" and 303 not in presence["muc"]["status_codes"]:
+            reason = presence["muc"]["item"]["reason"] or "we were thrown out"
+            room.refused = f"{reason} ({', '.join(map(str, sorted(presence['muc']['status_codes'])))})"
+            room.again_at = time.monotonic() + room.pause
+            self._log.warning("not in the room %s any more: %s", room.name, room.refused)

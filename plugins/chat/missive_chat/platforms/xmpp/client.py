@@ -163,6 +163,7 @@ class XmppPlatform:
             nick=self._nick,
             real=lambda room, nick: self._rooms.real(room, nick) if self._rooms else None,
             our_nick=lambda room: self._rooms.our_nick(room) if self._rooms else "",
+            is_open=lambda room: self._rooms is not None and self._rooms.is_open(room),
             may_fetch=self._hosts.allow,
         )
 

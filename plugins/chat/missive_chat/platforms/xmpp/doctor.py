@@ -41,8 +41,8 @@ def _room(room: Room, *, has_archive: bool) -> Check:
     name = f"room {room.name}"
     if room.refused is not None:
         return Check(name, "fail", f"{room.name}: {room.refused}", "make the account a member, or set `room_passwords`")
-    if "muc_semianonymous" in room.features or n.MAM not in room.features or not has_archive:
-        if "muc_semianonymous" in room.features:
+    if "muc_nonanonymous" not in room.features or n.MAM not in room.features or not has_archive:
+        if "muc_nonanonymous" not in room.features:
             words, fix = "hides who its members are, so that nobody there is answered", "let anyone see real JIDs in it"
         else:
             words, fix = "keeps nothing: what is said while we are away is lost", "switch on its archive (MAM)"

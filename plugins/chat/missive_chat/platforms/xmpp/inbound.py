@@ -42,13 +42,16 @@ class Translator:
         nick: str,
         real: Callable[[str, str], str | None],
         our_nick: Callable[[str], str],
+        is_open: Callable[[str], bool],
         may_fetch: Callable[[str], bool],
     ) -> None:
-        """`account`: our bare JID; `real`: who has a nick in a room now; `our_nick`: ours in a room."""
+        """`account`: our bare JID; `real`: who has a nick in a room now; `our_nick`: ours in a
+        room; `is_open`: whether the room shows everybody who everybody is."""
         self._account = account
         self._nick = nick
         self._real = real
         self._our_nick = our_nick
+        self._is_open = is_open
         self._may_fetch = may_fetch
         self.ours = Memory()
         """Id that a room gave to a message of ours: the id that we gave it."""
@@ -114,9 +117,7 @@ class Translator:
             return Sender(id=bare, name=sender.user or bare, is_me=bare == self._account), None
         nick, real = str(sender.resource), None
         if archived:  # who had the nick then, as the room wrote it down; never who has it now
-            item = xml.find(f"{n.MUC_USER}/{n.MUC_ITEM}")
-            jid = item.get("jid") if item is not None else None
-            real = jid.partition("/")[0] if jid else None
+            real = _real_then(xml) if self._is_open(str(sender.bare)) else None
         elif nick:
             real = self._real(str(sender.bare), nick)
         if real:
@@ -152,6 +153,16 @@ def stanza_id(xml: Element, by: str) -> str | None:
     some forget the first, so the last one counts.
     """
     return next((each.get("id") for each in reversed(xml.findall(n.STANZA_ID)) if each.get("by") == by), None)
+
+
+def _real_then(xml: Element) -> str | None:
+    """Return who the archive of a room says it was.
+
+    Servers let people write such a note into their own messages, and add theirs to it. So where there are two, nobody
+    knows who it was.
+    """
+    notes = [item.get("jid") or "" for item in xml.iterfind(f"{n.MUC_USER}/{n.MUC_ITEM}")]
+    return notes[0].partition("/")[0] or None if len(notes) == 1 else None
 
 
 def _without_fallback(xml: Element, body: str) -> str:

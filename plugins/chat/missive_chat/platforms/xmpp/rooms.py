@@ -69,6 +69,10 @@ class Rooms:
     def our_nick(self, room: str) -> str:
         return self.rooms[room].nick if room in self.rooms else ""
 
+    def is_open(self, room: str) -> bool:
+        """Tell whether everybody in it sees who everybody is."""
+        return room in self.rooms and "muc_nonanonymous" in self.rooms[room].features
+
     @property
     def _muc(self) -> Any:
         return self._stream.client.plugin["xep_0045"]

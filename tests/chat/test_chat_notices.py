@@ -76,7 +76,7 @@ def test_jobs() -> None:
 
 def test_the_next_question_of_a_task_is_another_one() -> None:
     def asked(message_id: str) -> str:
-        update = {"taskId": "t", "status": status("TASK_STATE_INPUT_REQUIRED", "which?")}
+        update: dict[str, Any] = {"taskId": "t", "status": status("TASK_STATE_INPUT_REQUIRED", "which?")}
         update["status"]["message"]["messageId"] = message_id
         notice = notice_of(event("a2a.stream.status_update", {"statusUpdate": update}), about=BOTH)
         assert notice is not None

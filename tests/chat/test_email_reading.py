@@ -9,6 +9,7 @@ import pytest
 from missive_chat.platforms.email.files import files_of, safe_name
 from missive_chat.platforms.email.html_text import text_of_html
 from missive_chat.platforms.email.inbound import Fetched, inbound_of, parse
+from missive_chat.platforms.email.outbound import message_id_of
 from missive_chat.platforms.email.quotes import own_words
 from missive_chat.platforms.email.settings import Settings
 from support.chat.mails import ALICE, mail, options, outgoing, raw_mail, read
@@ -49,8 +50,6 @@ def test_an_answer_is_in_the_thread_of_what_it_answers() -> None:
 
 
 def test_an_answer_to_us_is_in_its_thread_even_if_it_names_nothing_else() -> None:
-    from missive_chat.platforms.email.outbound import message_id_of
-
     root = read(mail(Message_ID="<1@x>"))
     ours = message_id_of(outgoing(to=root), Settings.of(options()))
     answer = read(mail(Message_ID="<2@x>", In_Reply_To=ours))
@@ -61,8 +60,6 @@ def test_an_answer_to_us_is_in_its_thread_even_if_it_names_nothing_else() -> Non
 def test_a_thread_with_too_many_answers_of_ours_is_a_loop() -> None:
     answer = read(mail(Message_ID="<1@x>"))
     for number in range(1, 4):
-        from missive_chat.platforms.email.outbound import message_id_of
-
         ours = message_id_of(outgoing(to=answer, key=f"{number:024x}"), Settings.of(options()))
         answer = read(mail(Message_ID=f"<{number + 1}@x>", In_Reply_To=ours), max_replies=3)
         assert (answer.automatic is not None) == (number == 3)

@@ -6,6 +6,7 @@ import asyncio
 import json
 import subprocess
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,6 +15,7 @@ from support.chat.slack_towns import SECRETS, SlackTown, slack_town
 
 if TYPE_CHECKING:
     from support.cores import Home
+    from support.gateways import GatewayProcess
 
     from missive_host.demo.fleet import AgentProcess
 
@@ -291,6 +293,10 @@ async def test_the_doctor_looks_and_a_test_message_arrives(home: Home, agent: Ag
         await town.until(lambda: town.texts() == ["still here"])
 
 
+def _says(gateway: GatewayProcess, words: str) -> bool:
+    return words in gateway.errors
+
+
 async def test_wrong_tokens_are_told_at_once(home: Home, agent: AgentProcess) -> None:
     from support.gateways import GatewayProcess
 
@@ -298,7 +304,7 @@ async def test_wrong_tokens_are_told_at_once(home: Home, agent: AgentProcess) ->
         for name, said in (("SLACK_BOT_TOKEN", "auth.test: invalid_auth"), ("SLACK_APP_TOKEN", "open: invalid_auth")):
             env: dict[str, Any] = {**town.env, name: "xoxb-wrong-one"}
             with GatewayProcess(home, env=env) as gateway:
-                await town.until(lambda gateway=gateway, said=said: said in gateway.errors)
+                await town.until(partial(_says, gateway, said))
                 assert "xoxb-wrong-one" not in gateway.errors
                 assert "xoxb-wrong-one" not in json.dumps(gateway.documents)
         assert town.slack.opened == 0

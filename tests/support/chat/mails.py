@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -108,6 +109,7 @@ class Account:
     fail: list[Exception] = field(default_factory=list)
     """What `receive` raises next."""
     alive: int = 0
+    _current: EmailPlatform | None = None
 
     def platform(self, **extra: Any) -> EmailPlatform:
         context = PlatformContext(
@@ -129,12 +131,15 @@ class Account:
 
     @asynccontextmanager
     async def open(self, **extra: Any) -> AsyncIterator[EmailPlatform]:
-        platform = self.platform(**extra)
+        before = asyncio.all_tasks()
+        platform = self._current = self.platform(**extra)
         try:
             await platform.open()
             yield platform
         finally:
             await platform.close()
+        left = [task for task in asyncio.all_tasks() - before if "cutting.py" not in repr(task)]
+        assert not left, "it leaves nothing running"
 
     @asynccontextmanager
     async def listening(self, **extra: Any) -> AsyncIterator[EmailPlatform]:
@@ -152,7 +157,13 @@ class Account:
         return self.received
 
     async def settled(self) -> None:
-        """Wait until the listener has nothing to do: it has looked once more after this."""
+        """Wait until all that was received is dealt with, and the server is waited for."""
+        with anyio.fail_after(30):
+            while self._current is None or not self._current._imap._idling:
+                await anyio.sleep(0.01)
+
+    async def looked(self) -> None:
+        """Wait until the server was asked once more."""
         seen = self.alive
         with anyio.fail_after(30):
             while self.alive == seen:

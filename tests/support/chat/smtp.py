@@ -42,7 +42,8 @@ class Behaviour:
 
     rcpt: list[str] = field(default_factory=list)
     data: list[str] = field(default_factory=list)
-    """What is said after DATA. ``drop`` breaks the connection before the mail was taken, ``drop after`` after that."""
+    """What is said after DATA: nothing with ``silence``; ``drop`` breaks the connection before the mail was taken, and
+    ``drop after`` after that."""
     login: list[str] = field(default_factory=list)
 
 
@@ -72,8 +73,8 @@ class SmtpServer:
             ssl_context=context if security == "tls" else None,
             tls_context=context if security == "starttls" else None,
             require_starttls=security == "starttls",
-            auth_required=True,
             auth_require_tls=False,
+            server_hostname="mx.bot.example",
             authenticator=self._log_in,
             data_size_limit=size_limit,
         )
@@ -94,6 +95,15 @@ class SmtpServer:
         # not `handled`: else nobody would say 535
         return AuthResult(success=data.password == PASSWORD.encode(), handled=False)
 
+    async def handle_MAIL(
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        if not session.authenticated:
+            return "530 5.7.0 log in first"
+        envelope.mail_from = address
+        envelope.mail_options.extend(options)
+        return "250 OK"
+
     async def handle_RCPT(
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
@@ -106,8 +116,9 @@ class SmtpServer:
         answer = self.next.data.pop(0) if self.next.data else ""
         if answer and answer != "drop after":
             if answer == "drop":
-                assert isinstance(server.transport, asyncio.Transport)
-                server.transport.abort()
+                _abort(server)
+            elif answer == "silence":
+                await asyncio.sleep(3600)
             return answer
         assert isinstance(envelope.content, bytes)
         sent = Sent(envelope.mail_from or "", list(envelope.rcpt_tos), envelope.content)
@@ -115,6 +126,10 @@ class SmtpServer:
             await asyncio.to_thread(self._forward, sent)
         self.sent.append(sent)
         if answer == "drop after":
-            assert isinstance(server.transport, asyncio.Transport)
-            server.transport.abort()
+            _abort(server)
         return "250 taken"
+
+
+def _abort(server: SMTP) -> None:
+    assert isinstance(server.transport, asyncio.Transport)
+    server.transport.abort()

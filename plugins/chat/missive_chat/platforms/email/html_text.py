@@ -19,6 +19,8 @@ _HIDDEN = re.compile(
 _QUOTES = ("gmail_quote", "gmail_extra", "yahoo_quoted", "moz-cite-prefix", "protonmail_quote")
 _EDGE, _GAP, _SPACE, _LINE = "\x01", "\x02", "\x03", "\x04"
 """The edge of a block, that of a paragraph, and what stays as it is: a space and the end of a line."""
+_EDGE, _GAP, _SPACE, _LINE = "\x01", "\x02", "\x03", "\x04"
+"""The edge of a block, that of a paragraph, and what stays as it is: a space and the end of a line."""
 LONGEST = 2_000_000
 DEEPEST = 500
 

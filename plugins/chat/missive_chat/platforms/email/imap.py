@@ -127,7 +127,8 @@ class Imap:
             with anyio.move_on_after(CLOSE_TIMEOUT):
                 async with self._lock:
                     if (session := self._session) is not None:
-                        await self._call(lambda: _log_out(session.client))
+                        with suppress(ChatError):
+                            await self._call(lambda: _log_out(session.client))
             self._drop()
         self._bell.close()
         self._ring.close()
@@ -158,13 +159,18 @@ class Imap:
         """Run something in a thread; if we are cancelled meanwhile, it is made to end."""
         results: list[T] = []
         errors: list[Exception] = []
-        async with anyio.create_task_group() as group:
-            await group.start(self._watch, results, errors)
-            try:
-                results.append(await anyio.to_thread.run_sync(work, limiter=self._limiter))
-            except Exception as error:  # noqa: BLE001 - it is raised below, not as one of a group
-                errors.append(error)
-            group.cancel_scope.cancel()
+        try:
+            async with anyio.create_task_group() as group:
+                await group.start(self._watch, results, errors)
+                try:
+                    results.append(await anyio.to_thread.run_sync(work, limiter=self._limiter))
+                except Exception as error:  # noqa: BLE001 - it is raised below, not as one of a group
+                    errors.append(error)
+                group.cancel_scope.cancel()
+        except anyio.get_cancelled_exc_class():
+            if errors:
+                self._translated(errors[0])
+            raise
         if errors:
             raise self._translated(errors[0]) from None
         return results[0]
@@ -181,6 +187,7 @@ class Imap:
                         self._session.client.socket().shutdown(socket.SHUT_RDWR)
 
     def _translated(self, error: Exception) -> Exception:
+        """Return what an error of the library means; if it is that the connection is dead, it is given up."""
         if not isinstance(error, IMAPClientError | OSError | EOFError):
             return error
         words = one_line(str(error))[:300]

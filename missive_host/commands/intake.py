@@ -27,7 +27,9 @@ class IntakeList(_Intake, frozen=True, kw_only=True, omit_defaults=True, tag="in
 class IntakeShow(_Intake, frozen=True, kw_only=True, omit_defaults=True, tag="intake_show"):
     """Show a delivery: what came in, what became of it, and its results."""
 
-    receipt: Annotated[OpaqueId, Meta(description="Its receipt.")]
+    receipt: Annotated[
+        OpaqueId, Meta(description="Its receipt; or the beginning of its idempotency key, such as the code in a chat.")
+    ]
 
 
 class IntakeRetry(_Intake, frozen=True, kw_only=True, omit_defaults=True, tag="intake_retry"):

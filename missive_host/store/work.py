@@ -341,6 +341,14 @@ class Work:
     def get(self, work_id: str) -> WorkRow | None:
         return self._one("WHERE work_id = ?", work_id)
 
+    def by_key(self, beginning: str) -> tuple[WorkRow, ...]:
+        """Return the newest deliveries, at most 5, whose idempotency key begins like this."""
+        rows = self._execute(
+            f"{_SELECT} WHERE kind = 'delivery' AND substr(idempotency_key, 1, ?) = ? ORDER BY ordinal DESC LIMIT 5",
+            (len(beginning), beginning),
+        )
+        return tuple(map(_work, rows.fetchall()))
+
     def list(
         self,
         *,

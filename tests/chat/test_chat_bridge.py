@@ -93,12 +93,12 @@ async def test_failures_are_said_in_words_with_a_code(home: Home, agent: AgentPr
         await town.until(lambda: len(town.texts()) == 3)
         assert town.texts()[0].startswith("⚠️ The task failed: This task was told to fail. (code `")
         assert "rejected" in town.texts()[1]
-        code = town.texts()[0].rpartition("(code `")[2][:8]
+        code = town.texts()[0].rpartition("(code `")[2].partition("`")[0]
         async with home.core() as core:
             from missive_host import commands as c
 
-            taken = core.local(c.IntakeList(states=("done", "failed"), limit=10))
-        assert code in str(taken)
+            shown = core.local(c.IntakeShow(receipt=code))
+        assert shown.request["message"] == "fail"
         await town.until(lambda: town.reactions(failed) == ["failed"])
 
 

@@ -223,7 +223,7 @@ async def test_a_url_that_is_none_is_told_by_its_scheme(
     async with home.core() as core:
         made = adapter(core, tmp_path / "n", "json://127.0.0.1:1", url)
         with pytest.raises(ConfigError) as caught:
-            await made.run(None)  # type: ignore[arg-type]
+            await made.run(None)
     assert caught.value.message.startswith(f"adapters.ops.settings.urls[1]: {said}")
     if not url.startswith(f"{SECRET}:"):
         assert SECRET not in caught.value.message

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from missive_host.core.core import Core
     from missive_host.store import Tables, WorkRow
 
+SHORTEST_KEY = 8
+"""Characters of an idempotency key by which a delivery can be found."""
 _SHOWN = 1000
 """How many results of a delivery are shown."""
 
@@ -40,7 +42,7 @@ def intake_list(core: Core, command: c.IntakeList) -> Output:
 
 def intake_show(core: Core, command: c.IntakeShow) -> Output:
     def read(tables: Tables) -> i.IntakeShowResult:
-        row = _find(tables, command.receipt)
+        row = _find(tables, command.receipt, by_key=True)
         request: Json = row.request["command"]
         return i.IntakeShowResult(
             profile=core.profile,
@@ -105,8 +107,16 @@ def _chosen(tables: Tables, command: c.IntakeRetry | c.IntakeDrop) -> tuple[Work
     return tuple(_find(tables, receipt) for receipt in dict.fromkeys(command.receipts))
 
 
-def _find(tables: Tables, receipt: str) -> WorkRow:
+def _find(tables: Tables, receipt: str, *, by_key: bool = False) -> WorkRow:
     row = tables.work.get(receipt)
+    if row is None and by_key and len(receipt) >= SHORTEST_KEY:
+        rows = tables.work.by_key(receipt)
+        if len(rows) > 1:
+            raise ValidationError(
+                f"the idempotency keys of several deliveries begin with '{receipt[:64]}'",
+                help="one of the receipts: " + ", ".join(each.work_id for each in rows),
+            )
+        row = rows[0] if rows else None
     if row is None or row.kind != "delivery":
         raise ValidationError(
             f"there is no delivery '{receipt[:64]}'",

@@ -114,8 +114,8 @@ def envelope_for(
 
 
 def code_of(envelope: Envelope) -> str:
-    """Return the short code that people see and operators find it by."""
-    return envelope.id.removeprefix("chat-")[:8]
+    """Return the short code that people see; `missive intake show` finds the delivery by it."""
+    return envelope.id[: len("chat-") + 8]
 
 
 def cancel_of(task: str, agent: str | None) -> TaskCancel:

@@ -37,9 +37,9 @@ async def _checks(fake: FakeDiscord, folder: Path, **options: Any) -> dict[str, 
 async def test_all_is_well(fake: FakeDiscord, tmp_path: Path) -> None:
     found = await _checks(fake, tmp_path, channels=[str(CHANNEL)], threads=True)
     assert {name: check.status for name, check in found.items()} == dict.fromkeys(
-        ("token", "intents", "socket", "servers", "channels", "clock"), "ok"
+        ("token", "intents", "socket", "servers", "channel:200", "clock"), "ok"
     )
-    assert "#general (200) in Guild" in found["channels"].message
+    assert "#general (200) in Guild" in found["channel:200"].message
 
 
 async def test_the_intent_is_off(fake: FakeDiscord, tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ async def test_the_bot_is_nowhere(fake: FakeDiscord, tmp_path: Path) -> None:
     [(str(HIDDEN), "Missing Access"), ("999", "Unknown Channel"), ("general", "not an id"), ("300", "direct")],
 )
 async def test_a_channel_that_cannot_be_used(fake: FakeDiscord, tmp_path: Path, channel: str, words: str) -> None:
-    check = (await _checks(fake, tmp_path, channels=[channel]))["channels"]
+    check = (await _checks(fake, tmp_path, channels=[channel]))[f"channel:{channel}"]
     assert check.status in ("fail", "warn")
     assert words in check.message
     assert check.fix
@@ -74,7 +74,7 @@ async def test_a_channel_that_cannot_be_used(fake: FakeDiscord, tmp_path: Path, 
 
 async def test_permissions_that_are_missing_are_named(fake: FakeDiscord, tmp_path: Path) -> None:
     fake.permissions = (1 << 10) | (1 << 11)  # to see, and to write
-    check = (await _checks(fake, tmp_path, channels=[str(CHANNEL)], threads=True))["channels"]
+    check = (await _checks(fake, tmp_path, channels=[str(CHANNEL)], threads=True))["channel:200"]
     assert check.status == "fail"
     assert "Read Message History, Attach Files, Add Reactions, Create Public Threads" in check.message
 

@@ -10,6 +10,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -57,6 +60,16 @@ class DiscordTown:
         self.gateway = GatewayProcess(self.home, env={"DISCORD_TOKEN": TOKEN})
         await asyncio.to_thread(self.gateway.ready)
         await self.until(lambda: len(self.fake.gateway.identifies) > known)
+
+    async def missive(self, *words: str) -> tuple[int, str]:
+        """Run a command; return its exit status and what it printed."""
+        program = await asyncio.create_subprocess_exec(
+            sys.executable, "-P", "-m", "missive_host", "--config", str(self.home.config), *words,
+            env={**os.environ, **self.home.environ, "DISCORD_TOKEN": TOKEN},
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        printed, _ = await program.communicate()
+        return program.returncode or 0, printed.decode()
 
     async def kill(self) -> None:
         """SIGKILL."""

@@ -89,18 +89,18 @@ async def _servers(client: Client, options: Mapping[str, Any]) -> Check:
 
 
 async def _channel(client: Client, channel_id: str, options: Mapping[str, Any]) -> Check:
-    name = f"channel {channel_id}"
+    name, kind = f"channel {channel_id}", f"channel:{channel_id}"
     if not channel_id.isdecimal():
         fix = "Turn on Developer Mode in Discord, then: right click on the channel, Copy Channel ID."
-        return Check("channels", "fail", f"{name}: this is not an id", fix=fix)
+        return Check(kind, "fail", f"{name}: this is not an id", fix=fix)
     try:
         with errors(name):
             channel = await client.fetch_channel(int(channel_id))
             if isinstance(channel, discord.abc.PrivateChannel):
-                return Check("channels", "warn", f"{name}: it is a direct conversation", fix="Name people in `users`.")
+                return Check(kind, "warn", f"{name}: it is a direct conversation", fix="Name people in `users`.")
             if isinstance(channel, discord.Thread):
                 fix = f"Name the channel above it: {channel.parent_id}."
-                return Check("channels", "warn", f"{name}: it is a thread", fix=fix)
+                return Check(kind, "warn", f"{name}: it is a thread", fix=fix)
             guild = await client.fetch_guild(channel.guild.id, with_counts=False)
             assert client.user is not None
             me = await guild.fetch_member(client.user.id)
@@ -108,9 +108,7 @@ async def _channel(client: Client, channel_id: str, options: Mapping[str, Any]) 
     except ChatError as error:
         if not error.permanent:
             raise
-        return Check(
-            "channels", "fail", error.message, fix=error.help or "Copy the id again; let the bot see the channel."
-        )
+        return Check(kind, "fail", error.message, fix=error.help or "Copy the id again; let the bot see the channel.")
     needed = dict(_NEEDED)
     if options["reactions"]:
         needed["add_reactions"] = "Add Reactions"
@@ -121,8 +119,8 @@ async def _channel(client: Client, channel_id: str, options: Mapping[str, Any]) 
     missing = [words for permission, words in needed.items() if not getattr(allowed, permission)]
     if missing:
         fix = f"Give the bot's role in #{full.name}: {', '.join(missing)}."
-        return Check("channels", "fail", f"#{full.name} ({channel_id}): {', '.join(missing)} is missing", fix=fix)
-    return Check("channels", "ok", f"#{full.name} ({channel_id}) in {guild.name}")
+        return Check(kind, "fail", f"#{full.name} ({channel_id}): {', '.join(missing)} is missing", fix=fix)
+    return Check(kind, "ok", f"#{full.name} ({channel_id}) in {guild.name}")
 
 
 def _clock(client: Client) -> Check:

@@ -431,3 +431,17 @@ async def test_a_token_that_is_revoked_while_it_runs(telegram: FakeTelegram, tmp
         telegram.fails["getUpdates"] = [Refused(401, "Unauthorized")]
         with pytest.raises(ChatLoginError, match="Unauthorized"):
             await bridge.platform.listen(_take)
+
+
+async def test_the_log_says_ids_once(telegram: FakeTelegram, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Nobody can see in Telegram's apps what the configuration wants."""
+    caplog.set_level("INFO", "missive")
+    for _ in range(2):
+        telegram.say("hello", chat=GROUP)
+        telegram.say("hello")
+    await all_of(telegram, tmp_path)
+    lines = [record.getMessage() for record in caplog.records if "the id for" in record.getMessage()]
+    assert lines == [
+        f"'Ann Lee' (77) writes in a group: the id for `channels` is {GROUP}",
+        "'Ann Lee' writes directly: the id for `users` is 77",
+    ]

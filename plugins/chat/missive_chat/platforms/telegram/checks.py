@@ -67,7 +67,7 @@ async def _channel(api: BotApi, me: Mapping[str, Any], channel: str) -> Check:
             name,
             "fail",
             "that is no id of a group: ids are numbers",
-            "Write to the bot in the group; its log says the id.",
+            "Mention the bot in the group: the log of `missive gateway run -v` has the id.",
         )
     try:
         chat = await api.call("getChat", chat_id=int(channel))

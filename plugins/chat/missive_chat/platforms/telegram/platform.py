@@ -39,6 +39,8 @@ ALBUM_PAUSE = 0.7
 """Seconds after which the rest of an album is there. Asked again sooner, Telegram gives one update only."""
 PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0)
 """Seconds before updates are asked for again after the connection broke; after the last one it is the bridge's turn."""
+MAX_MET = 1000
+"""People and groups whose ids are logged, once each."""
 REACTIONS: Mapping[Reaction, str] = {"seen": "👀", "done": "👍", "failed": "👎"}
 """Of those that Telegram lets bots use; groups that allow only some allow these most often."""
 _PARSING = ("can't parse", "ENTITY", "ENTITIES", "entities")
@@ -69,6 +71,7 @@ class Telegram:
         self._log = context.log
         self._api = BotApi(context.options["token"].reveal(), context.options["api_url"])
         self._me: Mapping[str, Any] = {}
+        self._met: set[str] = set()
         self._moved: dict[str, str] = {}
         """Groups that became supergroups since, and what their ids are now."""
         self._begun: dict[str, str] = {}
@@ -98,12 +101,26 @@ class Telegram:
             updates = await self._updates(offset)
             for event, queries in _events(reader, updates):
                 if event is not None:
+                    self._introduce(event)
                     await receive(event)
                 for query in queries:
                     await self._answer_query(query)
             if updates:
                 offset = int(updates[-1]["update_id"]) + 1
                 await self._context.cursor.set(cursor, str(offset))
+
+    def _introduce(self, event: Inbound) -> None:
+        """Say once who writes, and where: ids are what the configuration wants, and Telegram's apps show none."""
+        place, sender = event.place, event.sender
+        met = sender.id if place.is_direct else place.chat
+        if met in self._met or len(self._met) >= MAX_MET:
+            return
+        self._met.add(met)
+        name = repr(sender.name[:64])
+        if place.is_direct:
+            self._log.info("%s writes directly: the id for `users` is %s", name, sender.id)
+        else:
+            self._log.info("%s (%s) writes in a group: the id for `channels` is %s", name, sender.id, place.chat)
 
     async def _updates(self, offset: int) -> Sequence[Update]:
         """Return the next updates; albums are whole. Asking with an offset forgets what is before it, nothing else."""

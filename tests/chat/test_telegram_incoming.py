@@ -445,3 +445,14 @@ async def test_the_log_says_ids_once(telegram: FakeTelegram, tmp_path: Path, cap
         f"'Ann Lee' (77) writes in a group: the id for `channels` is {GROUP}",
         "'Ann Lee' writes directly: the id for `users` is 77",
     ]
+
+
+async def test_an_update_that_cannot_be_read_holds_up_nothing(
+    telegram: FakeTelegram, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    telegram.push(message={"text": "without a chat"})
+    telegram.push(callback_query={"id": "1", "data": "x", "message": {"message_id": 3}})
+    telegram.push(message=[])
+    assert await all_of(telegram, tmp_path) == []
+    assert caplog.text.count("cannot be read") == 2
+    assert "without a chat" not in caplog.text

@@ -258,6 +258,24 @@ async def test_a_page_instead_of_an_answer(telegram: FakeTelegram, tmp_path: Pat
     assert not caught.value.permanent
 
 
+@pytest.mark.parametrize(
+    ("place", "words"), [(Place(chat="@team"), "'@team' is no chat"), (Place(chat="7", thread="x"), "'x' is no topic")]
+)
+async def test_a_place_that_is_none(telegram: FakeTelegram, tmp_path: Path, place: Place, words: str) -> None:
+    async with bot(telegram, tmp_path, listens=False) as bridge:
+        with pytest.raises(ChatError, match=words) as caught:
+            await bridge.platform.send(says("hello", place))
+    assert caught.value.permanent
+
+
+async def test_a_file_that_is_gone(telegram: FakeTelegram, tmp_path: Path) -> None:
+    file = OutgoingFile(path=tmp_path / "gone", name="table.csv")
+    async with bot(telegram, tmp_path / "data", listens=False) as bridge:
+        with pytest.raises(ChatError, match=r"table\.csv cannot be read: No such file") as caught:
+            await bridge.platform.send(says("", file=file))
+    assert caught.value.permanent
+
+
 async def test_a_group_that_has_become_a_supergroup(telegram: FakeTelegram, tmp_path: Path) -> None:
     telegram.moved[-4001] = GROUP
     small = Place(chat="-4001")
@@ -289,6 +307,7 @@ async def test_what_is_no_token_is_not_sent_anywhere(telegram: FakeTelegram, tmp
         ("ftp://api.example.org", "not an address"),
         ("api.example.org", "not an address"),
         ("https://me:pw@api.example.org", "not an address"),
+        ("https://api.example.org:99999", "not an address"),
     ],
 )
 def test_an_address_that_is_not_good(telegram: FakeTelegram, tmp_path: Path, url: str, words: str) -> None:

@@ -173,8 +173,19 @@ async def _write(chunks: AsyncIterator[bytes], path: Path, limit: int) -> int:
 
 def _checked(api_url: str) -> str:
     """Return the address without a slash at its end. Raises `ConfigError`."""
-    url = urlsplit(api_url)
-    if url.scheme not in ("http", "https") or not url.hostname or url.query or url.fragment or url.username:
+    try:
+        url = urlsplit(api_url)
+        port = url.port
+    except ValueError:
+        port = 0
+    if (
+        port == 0
+        or url.scheme not in ("http", "https")
+        or not url.hostname
+        or url.query
+        or url.fragment
+        or url.username
+    ):
         raise ConfigError("api_url: not an address of a Bot API server", help="e.g. https://api.telegram.org")
     if url.scheme == "http" and not _is_loopback(api_url):
         raise ConfigError(

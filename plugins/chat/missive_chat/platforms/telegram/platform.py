@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from logging import Logger
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,7 @@ class Telegram:
         offset = int(self._context.cursor.get(cursor) or 0)
         while True:
             updates = await self._updates(offset)
-            for event, queries in _events(reader, updates):
+            for event, queries in _events(reader, updates, self._log):
                 if event is not None:
                     self._introduce(event)
                     await receive(event)
@@ -161,7 +162,7 @@ class Telegram:
     async def _answer_query(self, query: str) -> None:
         """Tell Telegram that a press has arrived, once; a press that comes again was answered before, perhaps."""
         try:
-            await self._api.call("answerCallbackQuery", callback_query_id=query)
+            await self._api.call("answerCallbackQuery", wait=10.0, callback_query_id=query)
         except ChatError as error:
             self._log.debug("a press was not acknowledged: %s", error.message)
 
@@ -175,7 +176,7 @@ class Telegram:
         more = {
             "reply_parameters": _reply_to(message),
             "reply_markup": _keyboard(message.buttons),
-            "message_thread_id": None if message.place.thread is None else int(message.place.thread),
+            "message_thread_id": _topic(message.place),
         }
         if message.file is None:
             return await self._send_text(message.place, text, entities, more)
@@ -198,7 +199,10 @@ class Telegram:
     async def _send_file(
         self, place: Place, file: OutgoingFile, text: str, entities: list[dict[str, Any]], more: Mapping[str, Any]
     ) -> str:
-        size = file.path.stat().st_size
+        try:
+            size = file.path.stat().st_size
+        except OSError as error:
+            raise ChatError(f"{file.name} cannot be read: {error.strerror}", permanent=True) from None
         most = self.capabilities.attachments_out or 0
         if size > most:
             raise ChatError(f"{file.name} has {size} bytes; Telegram takes {most}", permanent=True)
@@ -223,7 +227,7 @@ class Telegram:
         chat = self._moved.get(place.chat, place.chat)
         named = "entities" if file is None else "caption_entities"
         try:
-            sent = await self._post(method, file, chat_id=int(chat), **{named: entities or None}, **fields)
+            sent = await self._post(method, file, chat_id=_number(chat), **{named: entities or None}, **fields)
         except BadRequestError as error:
             if error.migrated_to is not None and place.chat not in self._moved:
                 self._moved[place.chat] = str(error.migrated_to)
@@ -270,7 +274,7 @@ class Telegram:
                 raise
 
     def _message(self, place: Place, message: str) -> dict[str, Any]:
-        return {"chat_id": int(self._moved.get(place.chat, place.chat)), "message_id": number_of(message)}
+        return {"chat_id": _number(self._moved.get(place.chat, place.chat)), "message_id": number_of(message)}
 
     async def find(self, message: Outgoing) -> str | None:  # noqa: ARG002 - bots cannot read what they have sent
         return None
@@ -280,9 +284,8 @@ class Telegram:
         await self._api.call("setMessageReaction", reaction=emoji, **self._message(place, message_id))
 
     async def typing(self, place: Place) -> None:
-        chat = int(self._moved.get(place.chat, place.chat))
-        topic = None if place.thread is None else int(place.thread)
-        await self._api.call("sendChatAction", chat_id=chat, message_thread_id=topic, action="typing")
+        chat = _number(self._moved.get(place.chat, place.chat))
+        await self._api.call("sendChatAction", chat_id=chat, message_thread_id=_topic(place), action="typing")
 
     async def download(self, attachment: Attachment, path: Path, *, limit: int) -> int:
         if attachment.size is not None and attachment.size > limit:
@@ -297,12 +300,16 @@ class Telegram:
         return await look(self._api, await self._api.call("getMe"), self._context.options)
 
 
-def _events(reader: Reader, updates: Sequence[Update]) -> list[tuple[Inbound | None, list[str]]]:
+def _events(reader: Reader, updates: Sequence[Update], log: Logger) -> list[tuple[Inbound | None, list[str]]]:
     """Return what happened, in order, with the presses to be acknowledged after it. An album is one message."""
     events: list[tuple[Inbound | None, list[str]]] = []
     album: tuple[str, str] | None = None
     for update in updates:
-        event = reader.read(update)
+        try:
+            event = reader.read(update)
+        except (AttributeError, KeyError, TypeError, ValueError):  # the next one must not wait for it for ever
+            log.exception("an update of Telegram's cannot be read; it has %s", sorted(update))
+            event = None
         message = update.get("message", {})
         group = (
             (str(message.get("chat", {}).get("id")), str(message["media_group_id"]))
@@ -328,6 +335,19 @@ def _joined(first: Inbound, other: Inbound) -> Inbound:
         mentions_me=first.mentions_me or other.mentions_me,
         attachments=(*first.attachments, *other.attachments),
     )
+
+
+def _number(chat: str) -> int:
+    """Return the id of a chat as the Bot API wants it."""
+    if not chat.removeprefix("-").isdecimal():
+        raise ChatError(f"{chat!r} is no chat of Telegram's: ids are numbers", permanent=True)
+    return int(chat)
+
+
+def _topic(place: Place) -> int | None:
+    if place.thread is not None and not place.thread.isdecimal():
+        raise ChatError(f"{place.thread!r} is no topic: ids of topics are numbers", permanent=True)
+    return None if place.thread is None else int(place.thread)
 
 
 def _keyboard(buttons: tuple[Button, ...]) -> dict[str, Any] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ import anyio
 import pytest
 from missive_chat.platform import ChatError, ChatLoginError, Place
 from missive_chat.platforms.irc.client import IrcPlatform
+from support.chat.certificates import certificate_for
 from support.chat.irc_people import person
 from support.chat.irc_servers import Inspircd
 from support.chat.rigs import Rig, context, listening, outgoing, settle
@@ -184,14 +184,7 @@ async def test_a_slow_bridge_does_not_lose_the_connection(server: Inspircd, tmp_
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    folder = tmp_path_factory.mktemp("tls")
-    certificate, key = folder / "cert.pem", folder / "key.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
-         "-addext", "subjectAltName=DNS:localhost", "-keyout", str(key), "-out", str(certificate)],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    return certificate, key
+    return certificate_for(tmp_path_factory.mktemp("tls"))
 
 
 async def test_tls_with_a_certificate_that_is_looked_at(certificate: tuple[Path, Path], tmp_path: Path) -> None:

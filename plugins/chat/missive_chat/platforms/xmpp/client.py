@@ -33,7 +33,7 @@ from missive_chat.platforms.plain import plain
 from missive_chat.platforms.xmpp import doctor, files, names as n
 from missive_chat.platforms.xmpp.archive import Archive
 from missive_chat.platforms.xmpp.inbound import Translator, stanza_id
-from missive_chat.platforms.xmpp.rooms import Rooms
+from missive_chat.platforms.xmpp.rooms import Room, Rooms
 from missive_chat.platforms.xmpp.stream import PATIENCE, Stream, refusal
 
 if TYPE_CHECKING:
@@ -53,8 +53,8 @@ _CAN = ChatCapabilities(
     single_owner=False,
     dialect="styling",
 )
-_MUCH, _LITTLE = 1000, 100
-"""So many messages may wait before the server has to; so few before it may go on."""
+_MUCH, _LITTLE = 10_000, 1000
+"""So many messages may wait before the server has to, and what we send, too; so few before it may go on."""
 _SEARCHED = 100
 """Messages of an archive that are looked through for one of ours."""
 _NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
@@ -81,6 +81,11 @@ class XmppPlatform:
         self._heard: deque[tuple[Inbound, bool]] = deque()
         """With each message whether the server had kept it for us."""
         self._more = asyncio.Event()
+        self._behind: deque[str] = deque()
+        """Whose archives are to be looked through for what we missed."""
+        self._caught_up = False
+        self._paused = False
+        """Nothing is read: too much waits already."""
         self._waiting: dict[str, asyncio.Future[None]] = {}
         """Messages on their way, by the id that we gave them."""
 
@@ -101,9 +106,14 @@ class XmppPlatform:
         if not re.fullmatch(r"[^@/\s]+@[^@/\s]+", self._account):
             raise ChatLoginError(f"`jid` is `{self._account}`, which is no address like bot@example.org")
         self._heard.clear()
+        self._archives.clear()
+        self._behind.clear()
+        self._behind.append(self._account)
+        self._caught_up = self._paused = False
         stream = self._stream = Stream(self._options, self._account)
+        passwords = self._options["room_passwords"] or {}
         rooms = self._rooms = Rooms(
-            stream, self._options["channels"], self._nick, self._options["room_passwords"] or {}, self._context.log
+            stream, self._options["channels"], self._nick, passwords, self._context.log, self._joined
         )
         self._translator = self._new_translator()
         await stream.open(self._prepare)
@@ -112,7 +122,8 @@ class XmppPlatform:
             stream.client.send_presence()
             await rooms.join()
             self._store = await files.find_store(stream)
-            await self._find_archives(stream, rooms)
+            for name in self._behind:
+                await self._archive_of(stream, name)
         except BaseException:
             with anyio.CancelScope(shield=True):
                 await self.close()
@@ -167,14 +178,24 @@ class XmppPlatform:
             may_fetch=self._hosts.allow,
         )
 
-    async def _find_archives(self, stream: Stream, rooms: Rooms) -> None:
-        cursor = self._context.cursor
-        archives = [Archive(stream, self._account, cursor, is_room=False)] if await self._has_archive(stream) else []
-        with_archive = (room.name for room in rooms.rooms.values() if n.MAM in room.features)
-        archives += [Archive(stream, name, cursor, is_room=True) for name in with_archive]
-        for archive in archives:
-            await archive.begin()
-        self._archives = {archive.name: archive for archive in archives}
+    def _joined(self, room: Room) -> None:
+        self._behind.append(room.name)
+        self._more.set()
+
+    async def _archive_of(self, stream: Stream, name: str) -> Archive | None:
+        """Return the archive of a room, or with our own address ours, if there is one."""
+        if name in self._archives:
+            return self._archives[name]
+        is_room = name != self._account
+        if is_room:
+            has = self._rooms is not None and n.MAM in self._rooms.rooms[name].features
+        else:
+            has = await self._has_archive(stream)
+        if not has:
+            return None
+        archive = self._archives[name] = Archive(stream, name, self._context.cursor, is_room=is_room)
+        await archive.begin()
+        return archive
 
     async def _has_archive(self, stream: Stream) -> bool:
         iq = stream.client.make_iq_get(ito=self._account)
@@ -192,10 +213,15 @@ class XmppPlatform:
             with anyio.move_on_after(self._ping):
                 await stream.ended.wait()
                 raise stream.lost()
-            if len(self._heard) < _MUCH:  # it waits for us, not we for it
+            if self._paused:  # it waits for us, not we for it
+                continue
+            try:
                 await stream.ping(self._ping)
                 self._context.alive()
                 await rooms.keep(self._ping)
+            except ChatError:
+                if not self._paused:
+                    raise
 
     # --- what comes in
 
@@ -226,7 +252,8 @@ class XmppPlatform:
             self._heard.append((inbound, xml.find(n.DELAY) is not None))
             self._more.set()
             transport = self._stream.client.transport if self._stream is not None else None
-            if len(self._heard) == _MUCH and transport is not None:
+            if len(self._heard) >= _MUCH and transport is not None and self._caught_up and not self._paused:
+                self._paused = True
                 transport.pause_reading()
 
     def _ours_in(self, room: str) -> str:
@@ -235,17 +262,23 @@ class XmppPlatform:
     async def _hand_over(self, stream: Stream, receive: Receive) -> None:
         """First what was missed, then what comes."""
         known: set[str] = set()
-        for archive in self._archives.values():
-            await self._catch_up(archive, receive, known)
         while True:
-            while self._heard:
+            while self._behind:
+                archive = await self._archive_of(stream, self._behind.popleft())
+                if archive is not None:
+                    await self._catch_up(archive, receive, known)
+            self._caught_up = True
+            while self._heard and not self._behind:
                 inbound, kept = self._heard.popleft()
-                if len(self._heard) == _LITTLE and stream.client.transport is not None:
+                if self._paused and len(self._heard) <= _LITTLE and stream.client.transport is not None:
+                    self._paused = False
                     stream.client.transport.resume_reading()
                 if inbound.event_id in known or (kept and self._is_archived(inbound)):
                     continue
                 await receive(inbound)
                 await self._passed(inbound)
+            if self._behind:
+                continue
             if stream.ended.is_set():
                 raise stream.lost()
             self._more.clear()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from logging import Logger
 from typing import TYPE_CHECKING, Any
@@ -34,16 +35,26 @@ class Rooms:
     """Of one connection."""
 
     def __init__(
-        self, stream: Stream, names: Iterable[str], nick: str, passwords: Mapping[str, Any], log: Logger
+        self,
+        stream: Stream,
+        names: Iterable[str],
+        nick: str,
+        passwords: Mapping[str, Any],
+        log: Logger,
+        joined: Callable[[Room], None],
     ) -> None:
+        """`joined` is called whenever we have come into a room."""
         self._stream = stream
+        self._joined = joined
         self._passwords = passwords
         self._log = log
+        self._joining: dict[str, asyncio.Future[str | None]] = {}
         self.rooms = {name.lower(): Room(name.lower(), nick) for name in names}
 
     def prepare(self, client: ClientXMPP) -> None:
         for name in self.rooms:
             client.add_event_handler(f"muc::{name}::self-presence", self._moved)
+        client.add_event_handler("presence_error", self._refused)
 
     async def join(self) -> None:
         """Join all; a room that does not let us in is no reason not to be in the others."""
@@ -78,27 +89,30 @@ class Rooms:
         return self._stream.client.plugin["xep_0045"]
 
     async def _join(self, room: Room) -> None:
-        from slixmpp.exceptions import PresenceError
         from slixmpp.jid import JID
 
         secret: Any = self._passwords.get(room.name)
         password = secret if secret is None or isinstance(secret, str) else secret.reveal()
         room.again_at = time.monotonic() + room.pause
         room.pause = min(2 * room.pause, _LONGEST_PAUSE)
+        answer: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+        self._joining[room.name] = answer
         try:
-            await self._muc.join_muc_wait(JID(room.name), room.nick, password=password, maxstanzas=0, timeout=PATIENCE)
-        except PresenceError as error:
-            room.refused = error.text or error.condition
-            if error.condition == "conflict":
-                room.nick += "_"
-                room.again_at = 0.0
+            muc = self._muc
+            muc.rooms[None][room.name], muc.our_nicks[None][room.name] = {}, room.nick
+            muc.make_join_stanza(JID(room.name), room.nick, password=password, maxstanzas=0).send()
+            with anyio.fail_after(PATIENCE):
+                room.refused = await answer
         except TimeoutError:
             room.refused = "the room does not answer"
-        else:
-            room.refused, room.pause = None, _FIRST_PAUSE
+        finally:
+            del self._joining[room.name]
+        if room.refused is None:
+            room.pause = _FIRST_PAUSE
             room.features = await self._features(room.name)
-            return
-        self._log.warning("the room %s does not let us in: %s", room.name, room.refused)
+            self._joined(room)
+        else:
+            self._log.warning("the room %s does not let us in: %s", room.name, room.refused)
 
     async def _features(self, name: str) -> frozenset[str]:
         iq = self._stream.client.make_iq_get(ito=name)
@@ -120,11 +134,30 @@ class Rooms:
         return True
 
     def _moved(self, presence: Any) -> None:
+        """It is about us."""
         room = self.rooms.get(presence["from"].bare)
         if room is None:
             return
-        if presence["type"] == "unavailable" and 303 not in presence["muc"]["status_codes"]:
+        codes = presence["muc"]["status_codes"]
+        if presence["type"] != "unavailable":
+            self._answer(room, None)
+        elif 303 not in codes:  # that is another nick, not another place
             reason = presence["muc"]["item"]["reason"] or "we were thrown out"
-            room.refused = f"{reason} ({', '.join(map(str, sorted(presence['muc']['status_codes'])))})"
+            room.refused = f"{reason} ({', '.join(map(str, sorted(codes)))})"
             room.again_at = time.monotonic() + room.pause
             self._log.warning("not in the room %s any more: %s", room.name, room.refused)
+
+    def _refused(self, presence: Any) -> None:
+        room = self.rooms.get(presence["from"].bare)
+        if room is None:
+            return
+        error = presence["error"]
+        if error["condition"] == "conflict":
+            room.nick += "_"
+            room.again_at = 0.0
+        self._answer(room, error["text"] or error["condition"] or "without a reason")
+
+    def _answer(self, room: Room, refused: str | None) -> None:
+        waiting = self._joining.get(room.name)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(refused)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import ssl
 from collections.abc import Callable, Mapping
@@ -65,6 +66,7 @@ class Stream:
     def _made(self, *, tls: bool) -> ClientXMPP:
         from slixmpp import ClientXMPP
 
+        logging.getLogger("slixmpp").setLevel(logging.WARNING)  # what it says in detail has the password in it
         client = ClientXMPP(f"{self._account}/missive", self._options["password"].reveal())
         try:
             client.ssl_context = ssl.create_default_context(cafile=self._options["ca_file"])
@@ -143,6 +145,8 @@ class Stream:
             return
         self.why = str(reason) if reason else self.why
         self.ended.set()
+        if isinstance(reason, ssl.SSLCertVerificationError):
+            self._on_bad_certificate(reason)
         self._settle(ChatError(f"the XMPP server of {self._account} has closed the connection: {self.why}"))
 
     # --- asking

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from missive_host.demo.fleet import AgentProcess
 
 SECRET = "token-that-nobody-may-see"
+NOBODY: Any = None
+"""The intake: nothing comes in."""
 
 
 @pytest.fixture
@@ -89,7 +91,7 @@ async def test_outcomes_are_told(home: Home, agent: AgentProcess, service: Servi
         await core.all(c.Send(agent="echo", message="fail before it began"))
         made = adapter(core, tmp_path / "n", f"json://127.0.0.1:{service.port}/{SECRET}")
         async with anyio.create_task_group() as group:
-            group.start_soon(made.run, None)
+            group.start_soon(made.run, NOBODY)
             await begun(tmp_path / "n")
             await core.all(c.Stream(agent="echo", message="fail once"))
             await core.all(c.Send(agent="echo", message="task fine"))
@@ -118,7 +120,7 @@ async def test_only_what_is_asked_for(home: Home, agent: AgentProcess, service: 
             template="{what} {outcome}",
         )
         async with anyio.create_task_group() as group:
-            group.start_soon(made.run, None)
+            group.start_soon(made.run, NOBODY)
             await begun(tmp_path / "n")
             await core.all(c.Send(agent="echo", message="task fine"))
             await core.all(c.Send(agent="other", message="fail"))
@@ -145,7 +147,7 @@ async def test_a_service_that_fails_is_asked_again_and_holds_up_no_other(
                 f"ntfy://127.0.0.1:{ntfy.port}/{SECRET}",
             )
             async with anyio.create_task_group() as group:
-                group.start_soon(made.run, None)
+                group.start_soon(made.run, NOBODY)
                 await begun(tmp_path / "n", 3)
                 await core.all(c.Send(agent="echo", message="fail"))
                 await until(service, 3)
@@ -175,7 +177,7 @@ async def test_it_goes_on_where_it_was(home: Home, agent: AgentProcess, service:
                 if others:  # while nobody told
                     for text in others:
                         await core.all(c.Send(agent="echo", message=text))
-                group.start_soon(made.run, None)
+                group.start_soon(made.run, NOBODY)
                 await begun(tmp_path / "n")
                 await core.all(c.Send(agent="echo", message=f"fail a{number}"))
                 await until(service, 1 if not others else 4)
@@ -193,14 +195,14 @@ async def test_many_at_once_are_one_message(home: Home, agent: AgentProcess, ser
         (tmp_path / "n").mkdir()
         made = adapter(core, tmp_path / "n", f"json://127.0.0.1:{service.port}")
         async with anyio.create_task_group() as group:
-            group.start_soon(made.run, None)
+            group.start_soon(made.run, NOBODY)
             await begun(tmp_path / "n")
             group.cancel_scope.cancel()
         for number in range(8):
             await core.all(c.Send(agent="echo", message=f"fail {number}"))
         made = adapter(core, tmp_path / "n", f"json://127.0.0.1:{service.port}")
         async with anyio.create_task_group() as group:
-            group.start_soon(made.run, None)
+            group.start_soon(made.run, NOBODY)
             await until(service, 1)
             group.cancel_scope.cancel()
     assert service.titles == ["8 outcomes"]
@@ -223,7 +225,7 @@ async def test_a_url_that_is_none_is_told_by_its_scheme(
     async with home.core() as core:
         made = adapter(core, tmp_path / "n", "json://127.0.0.1:1", url)
         with pytest.raises(ConfigError) as caught:
-            await made.run(None)
+            await made.run(NOBODY)
     assert caught.value.message.startswith(f"adapters.ops.settings.urls[1]: {said}")
     if not url.startswith(f"{SECRET}:"):
         assert SECRET not in caught.value.message

@@ -226,6 +226,12 @@ def test_bytes_that_are_no_mail_are_nobodys() -> None:
         assert read(octets).unauthentic is not None
 
 
+def test_parts_in_parts_without_end_end_somehow() -> None:
+    nested = "".join(f'Content-Type: multipart/mixed; boundary="b{n}"\r\n\r\n--b{n}\r\n' for n in range(5000))
+    with pytest.raises(RecursionError):  # which leaves the mail out, and no other
+        read(f"From: alice@people.example\r\n{nested}".encode())
+
+
 # --- files
 
 

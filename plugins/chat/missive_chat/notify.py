@@ -61,7 +61,7 @@ class NotifyAdapter:
         self._folder = context.data_dir
         self._events = context.events
 
-    async def run(self, intake: Intake | None) -> int | None:  # noqa: ARG002 - nothing comes in
+    async def run(self, intake: Intake) -> int | None:  # noqa: ARG002 - nothing comes in
         """Tell until cancelled. Raises `ConfigError` for a URL that Apprise does not take."""
         if self._events is None:
             raise ConfigError(f"{self._where}: there is no journal to read", help="run it in the gateway")

@@ -151,20 +151,20 @@ class Account:
 
     async def until(self, count: int) -> list[Inbound]:
         """Wait until so many mails were received."""
-        with anyio.fail_after(30):
+        with anyio.fail_after(100):
             while len(self.received) < count:
                 await anyio.sleep(0.01)
         return self.received
 
     async def settled(self) -> None:
         """Wait until all that was received is dealt with, and the server is waited for."""
-        with anyio.fail_after(30):
+        with anyio.fail_after(100):
             while self._current is None or not self._current._imap._idling:
                 await anyio.sleep(0.01)
 
     async def looked(self) -> None:
         """Wait until the server was asked once more."""
         seen = self.alive
-        with anyio.fail_after(30):
+        with anyio.fail_after(100):
             while self.alive == seen:
                 await anyio.sleep(0.01)

@@ -102,11 +102,14 @@ class Imap:
         finally:
             self._waiting -= 1
 
-    async def idle(self, seconds: float, alive: Callable[[], None]) -> None:
-        """Wait until the server has news, or somebody else wants the connection, or so many seconds have passed."""
+    async def idle(self, folder: str, seconds: float, alive: Callable[[], None]) -> None:
+        """Wait until there is news of a folder, somebody else wants the connection, or so many seconds have passed.
+
+        If another folder was selected since we looked at this one, there may be news already, so it does not wait.
+        """
         async with self._lock:
             session = self._session
-            if session is None or self._waiting:
+            if session is None or session.folder != folder or self._waiting:
                 return
             self._idling = True
             try:

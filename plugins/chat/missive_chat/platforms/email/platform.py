@@ -93,7 +93,7 @@ class EmailPlatform:
                 failures = 0
                 self._context.alive()
                 if await self._imap.has_idle():
-                    await self._imap.idle(self._idle, self._context.alive)
+                    await self._imap.idle(self._settings.mailbox, self._idle, self._context.alive)
                 else:
                     await anyio.sleep(self._settings.poll_interval)
             except ConnectionLostError as error:

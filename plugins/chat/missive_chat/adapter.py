@@ -118,7 +118,8 @@ class ChatAdapter:
             log=self._log,
             keyed=context.durable,
         )
-        self._inbox = Inbox(self._state, self._bridge.handle, self._connection.capabilities, clock, self._log)
+        self._inbox = inbox = Inbox(self._state, self._bridge.handle, self._connection.capabilities, clock, self._log)
+        settling.on_again = inbox.wake
 
     @property
     def platform(self) -> Platform:

@@ -29,6 +29,8 @@ class ReplyTo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The number of the event in the inbox; its files are in a folder of this name."""
     message_id: str | None = None
     """The message that is answered."""
+    anew: bool = False
+    """The agent had forgotten the conversation, and this is the message once more in a new one."""
     control: bool = False
     """It is a command of the bridge itself, of which only the end is told."""
 

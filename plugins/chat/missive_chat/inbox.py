@@ -126,6 +126,11 @@ class Inbox:
             self._freed = anyio.Event()
             await self._freed.wait()
 
+    def wake(self, conversation: str) -> None:
+        """Something has been put into the inbox again."""
+        self._waiting += 1
+        self._serve_soon(conversation)
+
     def _serve_soon(self, conversation: str) -> None:
         if self._group is not None and conversation not in self._serving:
             self._serving.add(conversation)

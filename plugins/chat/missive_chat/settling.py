@@ -16,6 +16,7 @@ from missive_chat.answers import INTERRUPTED, Final
 from missive_chat.chunks import chunks, length, truncated
 from missive_chat.connection import Connection
 from missive_chat.files import Files
+from missive_chat.forgotten import SAID, is_forgotten, once_more
 from missive_chat.outbox import Draft, Outbox, put
 from missive_chat.platform import ChatCapabilities, OutgoingFile, Place
 from missive_chat.state import State, insert
@@ -63,6 +64,8 @@ class Settling:
         self._connection = connection
         self._clock = clock
         self._log = log
+        self.on_again: Callable[[str], None] = lambda _: None
+        """Called when a message of a conversation has been put into the inbox again."""
 
     @property
     def _can(self) -> ChatCapabilities:
@@ -96,6 +99,12 @@ class Settling:
 
     async def settled(self, delivery: ChatDelivery, outcome: Outcome) -> None:
         """Put the answer into the outbox, once. Raises `StorageError`."""
+        if is_forgotten(delivery, outcome):
+            at = self._clock()
+            if await self._state.change(lambda db: once_more(db, delivery, at)):
+                self._presence.ended(delivery)
+                self.on_again(delivery.reply_to.conversation)
+                return
         to, final = delivery.reply_to, delivery.answer.final(outcome)
         code = approvals.fresh_code() if final.state == "auth_required" else None
         shown = self._state.row("SELECT shown FROM outbox WHERE owner = ? AND slot = '0'", to.owner)
@@ -153,7 +162,8 @@ class Settling:
     async def _drafts(self, delivery: ChatDelivery, final: Final, code: str | None, *, grows: bool) -> list[Draft]:
         to = delivery.reply_to
         files, problems = await self._kept(to.owner, final)
-        text = "\n\n".join(filter(None, (final.text, *problems, self._question(code))))
+        forgot = SAID if to.anew else None
+        text = "\n\n".join(filter(None, (forgot, final.text, *problems, self._question(code))))
         limit = min(self._can.max_text, self._can.max_edit or self._can.max_text) if grows else self._can.max_text
         pieces = chunks(text, limit, self.measure) if text.strip() else ()
         if len(pieces) > self._manner.max_messages and self._can.attachments_out is not None and code is None:

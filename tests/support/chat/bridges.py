@@ -128,7 +128,7 @@ ENV: dict[str, str] = {}
 @asynccontextmanager
 async def bridge_of(
     home: Home,
-    *agents: AgentProcess,
+    *agents: AgentProcess | str,
     settings: str = 'agent = "echo"\nchannels = ["lobby"]\nusers = ["ann"]\n',
     capabilities: dict[str, Any] | None = None,
     more: str = "",

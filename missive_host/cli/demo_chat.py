@@ -91,23 +91,26 @@ def _run_gateway(app: App, plugins: Plugins, result: DemoChatResult) -> int:
     configure(app.flags, core.redactor.text)
     failures: list[str] = []
 
-    def hung_up() -> Settings:
-        """A gateway reads its configuration again when its terminal goes; here nobody is left who could see it."""
-        gateway.stop("the terminal has gone")
-        return core.settings
+    async def run() -> int:
+        def hung_up() -> Settings:
+            """A gateway reads its configuration again when its terminal goes; here nobody is left who could see it."""
+            gateway.stop("the terminal has gone")
+            return core.settings
 
-    async def show(data: Data) -> None:
-        if not isinstance(data, GatewayStarted):
-            return
-        for adapter in gateway.status().adapters:
-            if adapter.last_error:
-                failures.append(adapter.last_error)
-                gateway.stop("its adapter has failed")
-        if not failures:
-            app.emit(Output(result), show_chat)
+        async def show(data: Data) -> None:
+            if not isinstance(data, GatewayStarted):
+                return
+            for adapter in gateway.status().adapters:
+                if adapter.last_error:
+                    failures.append(adapter.last_error)
+                    gateway.stop("its adapter has failed")
+            if not failures:
+                app.emit(Output(result), show_chat)
 
-    gateway = Gateway(core, load=hung_up, open_plugins=lambda _: plugins, show=show, bind=f"{HOST}:0")
-    status = anyio.run(gateway.run)
+        gateway = Gateway(core, load=hung_up, open_plugins=lambda _: plugins, show=show, bind=f"{HOST}:0")
+        return await gateway.run()
+
+    status = anyio.run(run)
     if failures:
         raise PluginError(f"the chat did not start: {failures[0]}", help="missive demo chat --chat terminal")
     return status

@@ -92,6 +92,37 @@ def test_a_program_drives_it(env: dict[str, str], tmp_path: Path) -> None:
     assert done.returncode == 0
 
 
+# --- IRC
+
+
+def test_a_person_on_irc_writes_to_an_agent(env: dict[str, str], tmp_path: Path) -> None:
+    with AtTerminal([*DEMO, "--chat", "irc"], env=env, cwd=tmp_path) as terminal:
+        shown = terminal.until("it runs until Ctrl-C")
+        ports = ports_of(shown)
+        found = re.search(r"irssi --connect=127\.0\.0\.1 --port=(\d+)", shown)
+        assert found is not None
+        port = int(found[1])
+        person = Client(port, "ada")
+        person.say("JOIN #missive")
+        person.until(" 366 ")
+        deadline = time.monotonic() + 30
+        while not person.is_there("missive"):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        person.say("PRIVMSG #missive :missive: hello")
+        assert person.until("PRIVMSG #missive :").endswith("hello")
+        person.say("PRIVMSG missive :ask which colour")
+        assert person.until("PRIVMSG ada :").endswith("which colour")
+        person.say("PRIVMSG missive :blue")
+        assert person.until("PRIVMSG ada :").endswith("You answered: blue")
+        terminal.type(CTRL_C)
+        assert terminal.end() == 0
+        person.close()
+    assert "Traceback" not in terminal.raw
+    assert not any(map(is_open, [*ports, port]))
+    assert list((tmp_path / "tmp").glob("missive-demo-*")) == []
+
+
 # --- the server
 
 
@@ -113,6 +144,10 @@ class Client:
             if line.startswith("PING"):
                 self.say("PONG" + line[4:].rstrip())
         return line.rstrip()
+
+    def is_there(self, nick: str) -> bool:
+        self.say(f"ISON {nick}")
+        return nick in self.until(" 303 ").rpartition(":")[2]
 
     def close(self) -> None:
         self._lines.close()

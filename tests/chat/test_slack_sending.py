@@ -101,6 +101,8 @@ async def test_a_file_is_found_by_its_name(
     assert await platform.find(with_file) is None
     ts = await platform.send(with_file)
     assert await platform.find(with_file) == ts
+    (tmp_path / "a.csv").write_text("1,2,3\n")
+    assert await platform.find(with_file) is None, "another file of this name"
     plain = Outgoing(key=OTHER, place=with_file.place, text="text", reply_to=with_file.reply_to)
     assert await platform.find(plain) is None, "a file is no stream that was never ended"
 

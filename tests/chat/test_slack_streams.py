@@ -58,6 +58,15 @@ async def test_an_answer_grows_by_what_is_new(slack: FakeSlack, platform: SlackP
     assert await platform.find(answer) == ts
 
 
+async def test_a_remark_that_will_be_replaced_is_no_stream(slack: FakeSlack, platform: SlackPlatform) -> None:
+    answer = growing(slack, "_Working on it._")
+    ts = await platform.send(answer)
+    assert methods(slack) == ["chat.postMessage"]
+    await platform.edit(answer.place, ts, "It is 42", final=True)
+    assert slack.shown("C1") == ["It is 42"]
+    assert await platform.find(answer) == ts
+
+
 async def test_a_text_that_changes_is_edited_from_then_on(slack: FakeSlack, platform: SlackPlatform) -> None:
     answer = growing(slack, "Thinking …")
     ts = await platform.send(answer)
@@ -153,20 +162,22 @@ async def test_a_stream_of_which_nobody_knows_is_found_and_ended(
     earlier = growing(slack, "earlier")
     before = await platform.send(earlier)
     await platform.edit(earlier.place, before, "earlier", final=True)
-    answer = Outgoing(key=OTHER, place=earlier.place, text="half", reply_to=earlier.reply_to, progress=True)
+    answer = Outgoing(key=OTHER, place=earlier.place, text="**Half**", reply_to=earlier.reply_to, progress=True)
     slack.lose_answer("chat.startStream")
     with pytest.raises(ChatError) as failed:
         await platform.send(answer)
     assert failed.value.maybe_sent
     async with Running(SlackRig(slack), tmp_path / "other", listens=False) as other:
-        whole = Outgoing(key=OTHER, place=answer.place, text="the whole", reply_to=answer.reply_to)
+        another = Outgoing(key=OTHER, place=answer.place, text="Something else", reply_to=answer.reply_to)
+        assert await other.platform.find(another) is None, "it does not begin like that"
+        whole = Outgoing(key=OTHER, place=answer.place, text="**Half**, and the whole", reply_to=answer.reply_to)
         found = await other.platform.find(whole)
         assert found not in (None, before)
         assert found is not None
-        await other.platform.edit(answer.place, found, "the whole", final=True)
+        await other.platform.edit(answer.place, found, "**Half**, and the whole", final=True)
         third = Outgoing(key="0" * 24, place=answer.place, text="more", reply_to=answer.reply_to)
         assert await other.platform.find(third) is None, "a stream that was ended is nobody else's"
-    assert slack.shown("C1") == ["earlier", "the whole"]
+    assert slack.shown("C1") == ["earlier", "**Half**, and the whole"]
 
 
 async def test_a_question_with_buttons_is_no_stream(slack: FakeSlack, platform: SlackPlatform) -> None:

@@ -55,12 +55,16 @@ class SlackFiles(SlackApi):
             self.messages[channel, ts] = {
                 **self._own(ts),
                 "text": a.get("initial_comment", ""),
-                "files": [{"id": item["id"], "name": self.files[item["id"]]["name"]} for item in a["files"]],
+                "files": [self._shared(item["id"]) for item in a["files"]],
                 **({"thread_ts": a["thread_ts"]} if a.get("thread_ts") else {}),
             }
             for item in a["files"]:
                 self.files[item["id"]]["shares"] = {"public": {channel: [{"ts": ts}]}}
         return {"files": [{"id": item["id"], "title": item.get("title")} for item in a["files"]]}
+
+    def _shared(self, file_id: str) -> dict[str, Any]:
+        file = self.files[file_id]
+        return {"id": file_id, "name": file["name"], "size": file["length"]}
 
     def _files_info(self, a: dict[str, Any]) -> dict[str, Any]:
         file = self.files.get(a["file"])

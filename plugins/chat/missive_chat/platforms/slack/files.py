@@ -10,7 +10,7 @@ from urllib.parse import urljoin, urlsplit
 import aiohttp
 import anyio
 
-from missive_chat.platform import Attachment, ChatError, Outgoing
+from missive_chat.platform import Attachment, ChatError, Outgoing, OutgoingFile
 from missive_chat.platforms.slack.api import Api, broken, is_loopback
 from missive_chat.platforms.slack.messages import fallback
 
@@ -52,6 +52,16 @@ async def send(api: Api, message: Outgoing) -> str:
         **shared,
     )
     return await _message_of(api, str(answer["file_id"]), message.place.chat)
+
+
+def is_same(shared: dict[str, Any], file: OutgoingFile) -> bool:
+    """Say whether a file that is there is the one that was to be sent."""
+    if shared.get("name") != file.name:
+        return False
+    try:
+        return shared.get("size") in (None, file.path.stat().st_size)
+    except OSError:
+        return True
 
 
 async def _upload(api: Api, url: str, path: Path, name: str) -> None:

@@ -81,6 +81,11 @@ def _token(match: re.Match[str], *, plain: bool = False) -> str:
     return label if plain else f"[{label}]({target})"
 
 
+def bare(text: str) -> str:
+    """Return the letters and digits of a text: what is left of it however it is written down."""
+    return "".join(filter(str.isalnum, unescape(text)))
+
+
 def cut(text: str, limit: int) -> str:
     """Return a text of at most `limit` bytes."""
     raw = text.encode()

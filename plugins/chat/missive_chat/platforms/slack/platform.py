@@ -25,7 +25,7 @@ from missive_chat.platform import (
 )
 from missive_chat.platforms.slack import checks, files
 from missive_chat.platforms.slack.api import Api, SlackError
-from missive_chat.platforms.slack.markup import harmless
+from missive_chat.platforms.slack.markup import bare, harmless
 from missive_chat.platforms.slack.messages import MAX_TEXT, blocks, fallback, key_of, metadata, plain_blocks
 from missive_chat.platforms.slack.missed import Missed
 from missive_chat.platforms.slack.socket_mode import SocketMode
@@ -258,12 +258,16 @@ class SlackPlatform:
         return None
 
     def _is_it(self, item: dict[str, Any], message: Outgoing) -> bool:
-        """A file never has our key. A stream has it when it is stopped: one of ours that has none was never ended."""
-        names = {file.get("name") for file in item.get("files") or ()}
+        """A stream has our key when it is stopped, so one that was begun, and no more, is known by how it begins.
+
+        A file never has the key: its name and size have to do.
+        """
+        shared = item.get("files") or ()
         if message.file is not None:
-            return message.file.name in names
-        if not item.get("metadata") and not names:
-            return self._context.options["native_streams"] is True
+            return any(files.is_same(file, message.file) for file in shared)
+        if not item.get("metadata") and not shared:
+            begun = bare(str(item.get("text") or ""))
+            return bool(begun) and bare(message.text).startswith(begun)
         return key_of(item) == message.key
 
     async def _own_messages(self, place: Place, oldest: str | None) -> AsyncGenerator[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from missive_chat.platform import ChatError, Outgoing
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 MAX_OPEN = 1000
 
 PASSING = frozenset({"ratelimited", "internal_error", "service_unavailable"})
+
+_REMARK = re.compile(r"_[^_\n]+_")
+"""A line in italics says what the agent is doing: the answer will take its place, which no stream can do."""
 
 
 class _Stream:
@@ -38,6 +42,8 @@ class Streams:
         """Begin a message as a stream; return its id, or None if it must be an ordinary one."""
         place = message.place
         if not self._wanted or place.thread is None or place.chat in self._unfit:
+            return None
+        if _REMARK.fullmatch(message.text):
             return None
         recipient = {}
         if not place.is_direct:

@@ -249,6 +249,19 @@ async def test_nobody_was_there_so_nothing_was_sent(telegram: FakeTelegram, tmp_
     assert not caught.value.maybe_sent
 
 
+async def test_an_answer_that_does_not_come_in_time(
+    telegram: FakeTelegram, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("missive_chat.platforms.telegram.api.TIMEOUT", 0.3)
+    telegram.hangs.add("sendMessage")
+    async with bot(telegram, tmp_path, listens=False) as bridge:
+        with pytest.raises(ChatError, match=r"broke before the answer \(ReadTimeout\)") as caught:
+            await bridge.platform.send(says("hello"))
+    assert caught.value.maybe_sent
+    assert not caught.value.permanent
+    assert telegram.texts() == ["hello"]
+
+
 async def test_a_page_instead_of_an_answer(telegram: FakeTelegram, tmp_path: Path) -> None:
     """A proxy or a portal in between answers in its own way."""
     bridge = bot(telegram, tmp_path, listens=False, api_url=f"{telegram.url}/file")

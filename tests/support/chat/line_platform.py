@@ -188,7 +188,6 @@ class FullRig(Rig):
         direct: bool = False,
         mention: bool = False,
         thread: bool = False,
-        reply_to: str | None = None,
         file: tuple[str, bytes] | None = None,
     ) -> None:
         more: dict[str, Any] = {"thread": "t1"} if thread else {}

@@ -39,7 +39,6 @@ class TelegramRig(Rig):
         direct: bool = False,
         mention: bool = False,
         thread: bool = False,
-        reply_to: str | None = None,
         file: tuple[str, bytes] | None = None,
     ) -> None:
         more: dict[str, Any] = {} if file is None else {"document": self.telegram.document(*file)}

@@ -148,7 +148,6 @@ class Rig(ABC):
         direct: bool = False,
         mention: bool = False,
         thread: bool = False,
-        reply_to: str | None = None,
         file: tuple[str, bytes] | None = None,
     ) -> None:
         """Let a person write: always the same one, in the same channel, or directly to the bot.

@@ -127,7 +127,8 @@ class Running:
             self.platform = self._make()
             await self.platform.open()
         else:
-            raise AssertionError("`listen` returned: it goes on until it is cancelled, or raises a ChatError")
+            assert self.platform.capabilities.ends, "`listen` returned; it ends only when cancelled, or by a ChatError"
+            await anyio.sleep_forever()
 
     async def _receive(self, event: Inbound) -> bool:
         self._under_way += 1

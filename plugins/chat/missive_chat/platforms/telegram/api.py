@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     import httpx
 
 TIMEOUT = 30.0
-"""Seconds for a call, each of: connecting, writing, waiting for the answer."""
+"""Seconds for a call: to write, and to wait for the answer."""
+CONNECT_TIMEOUT = 10.0
 UPLOAD_TIMEOUT = 300.0
 MASK = "***"
 
@@ -86,7 +87,7 @@ class BotApi:
         await self.close()
         logging.getLogger("httpx").addFilter(self._filter)
         self._client = httpx.AsyncClient(
-            timeout=httpx.Timeout(TIMEOUT, connect=10.0),
+            timeout=httpx.Timeout(TIMEOUT, connect=CONNECT_TIMEOUT),
             limits=httpx.Limits(max_connections=20, max_keepalive_connections=5, keepalive_expiry=20.0),
             follow_redirects=False,
             trust_env=not _is_loopback(self._base),  # a proxy of the environment is not for this machine
@@ -102,7 +103,7 @@ class BotApi:
         self,
         method: str,
         *,
-        wait: float = TIMEOUT,
+        wait: float | None = None,
         files: Mapping[str, tuple[str, Any, str]] | None = None,
         **fields: Any,
     ) -> Any:
@@ -110,7 +111,7 @@ class BotApi:
         import httpx
 
         given = {name: value for name, value in fields.items() if value is not None}
-        timeout = httpx.Timeout(wait, connect=10.0)
+        timeout = httpx.Timeout(wait or TIMEOUT, connect=CONNECT_TIMEOUT)
         url = f"{self._base}/bot{self._token}/{method}"
         try:
             if files:

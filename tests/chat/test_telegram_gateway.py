@@ -162,6 +162,27 @@ async def test_files_go_both_ways(home: Home, agent: AgentProcess) -> None:
         assert sent["document"]["file_name"].endswith("pic.bin")
 
 
+async def test_the_commands_of_an_operator_are_in_nobodys_way(home: Home, agent: AgentProcess) -> None:
+    """They log in beside a gateway that runs, and ask for no update."""
+    async with telegram_bridge(home, agent, IN_GROUP) as town:
+        town.telegram.say("echo before")
+        await town.until(lambda: town.telegram.texts() == ["before"])
+        looked = await town.missive("chat", "doctor", "team")
+        assert looked.returncode == 0, looked.stderr
+        assert "it is the token of @robin_bot" in looked.stdout
+        assert "'The group', where the bot is a member" in looked.stdout
+        sent = await town.missive("chat", "test", "team", "--to", "77", "it **works**")
+        assert sent.returncode == 0, sent.stderr
+        wrong = await town.missive("chat", "test", "team", "--to", "@ann", "hello")
+        assert wrong.returncode != 0
+        assert "ids are numbers" in wrong.stderr
+        town.telegram.say("echo after")
+        await town.until(lambda: town.telegram.texts() == ["before", "it works", "after"])
+        assert not [text for done in (looked, sent, wrong) for text in (done.stdout, done.stderr) if TOKEN in text]
+        assert town.gateway is not None
+        assert "Conflict" not in town.gateway.errors
+
+
 async def test_a_stranger_gets_no_answer(home: Home, agent: AgentProcess) -> None:
     async with telegram_bridge(home, agent) as town:
         town.telegram.say("echo let me in", chat=99, user={"id": 99, "is_bot": False, "first_name": "Eve"})

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -50,6 +53,14 @@ class Town:
     async def again(self) -> None:
         await self.kill()
         await self.start()
+
+    async def missive(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run a command of an operator's."""
+        environ = {**os.environ, **self.home.environ, **ENV, "MISSIVE_CONFIG": str(self.home.config)}
+        return await asyncio.to_thread(
+            subprocess.run, [sys.executable, "-P", "-m", "missive_host", *words], env=environ, cwd=self.home.folder,
+            capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
 
     def count(self, question: str) -> int:
         """Ask what the bridge remembers."""

@@ -162,3 +162,16 @@ async def test_a_wrong_token_is_told_at_once(home: Home, agent: AgentProcess) ->
         with GatewayProcess(home, "--plugin", str(home.folder / "line_plugin.py"), env=wrong) as gateway:
             await town.until(lambda: "the server says: who are you?" in gateway.errors)
             assert WRONG_TOKEN not in gateway.errors
+
+
+async def test_a_fault_of_a_platform_does_not_hold_up_the_others(home: Home, agent: AgentProcess) -> None:
+    """A file of an answer that is gone when it is to be sent: told in words, and what comes after it is sent."""
+    async with bridge_of(home, agent, settings=DIRECT, capabilities={"edits": False}) as town:
+        town.server.limit_after = (1, 1.0)
+        town.say("task", room=DM)
+        await town.until(town.texts)
+        for path in (home.settings().paths.data / "adapters" / "team" / "out").rglob("*.csv"):
+            path.unlink()
+        town.say("echo still here", room=DM)
+        await town.until(lambda: "still here" in town.texts(), 40)
+        assert any("could not be sent: FileNotFoundError" in text for text in town.texts())

@@ -28,6 +28,7 @@ import msgspec
 from missive_chat.connection import Connection
 from missive_chat.platform import Button, ChatError, Outgoing, OutgoingFile, Place, Platform
 from missive_chat.state import State, insert
+from missive_host.errors import MissiveError
 
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
@@ -37,6 +38,10 @@ GIVE_UP = 86400.0
 POLL = 5.0
 """Seconds between two looks for rows that another process has written."""
 LONGEST_PAUSE = 60.0
+MOST_FAULTS = 3
+"""How often a message is tried that a platform cannot send for a reason that it does not know itself."""
+MOST_PACES = 10_000
+"""Conversations whose pace is remembered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,6 +233,8 @@ class Outbox:
         if edit and (same or not can.edits):
             await self._note(row, state="sent", sent_at=self._clock())
             return 0
+        if len(self._pace) > MOST_PACES:  # what was idle for so long may be written to at once
+            self._pace = {key: each for key, each in self._pace.items() if max(each.at, each.not_before) > now - 60}
         pace = self._pace.setdefault(conversation, _Pace(can.burst, now))
         pause = pace.wait(
             now, edit=edit, send_interval=can.send_interval, burst=can.burst, edit_interval=can.edit_interval
@@ -242,6 +249,12 @@ class Outbox:
                 await self._send(platform, row, wanted)
         except ChatError as error:
             return await self._failed(row, pace, error)
+        except MissiveError:
+            raise
+        except Exception as error:  # noqa: BLE001 - one message must not end the bridge, nor do so at each start
+            self._log.warning("a message could not be sent", exc_info=True)
+            fault = ChatError(f"{type(error).__name__}: {error}", permanent=row["attempts"] >= MOST_FAULTS)
+            return await self._failed(row, pace, fault)
         return 0
 
     async def _send(self, platform: Platform, row: sqlite3.Row, wanted: str) -> None:

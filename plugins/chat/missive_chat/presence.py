@@ -11,7 +11,6 @@ import anyio
 
 from missive_chat.connection import Connection
 from missive_chat.platform import Place, Reaction
-from missive_host.errors import MissiveError
 
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
@@ -99,5 +98,5 @@ class Presence:
         with anyio.move_on_after(CALL_SECONDS):
             try:
                 await call()
-            except MissiveError as error:
-                self._log.debug("%s: %s", what, error.message)
+            except Exception as error:  # noqa: BLE001 - a sign of life is not worth a failure
+                self._log.debug("%s: %s", what, getattr(error, "message", repr(error)))

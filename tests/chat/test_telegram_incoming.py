@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from missive_chat.platform import Button, ChatError, ChatLoginError, Inbound, Outgoing, Place
 from missive_chat.testing.rig import MemoryCursor
@@ -283,14 +284,36 @@ async def test_an_album_is_one_message(telegram: FakeTelegram, tmp_path: Path) -
     assert [file.name for file in other.attachments] == ["other.txt"]
 
 
-async def test_the_rest_of_an_album_is_waited_for(telegram: FakeTelegram, tmp_path: Path) -> None:
+async def test_the_rest_of_an_album_is_waited_for(
+    telegram: FakeTelegram, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("missive_chat.platforms.telegram.platform.ALBUM_PAUSE", 3.0)
     async with bot(telegram, tmp_path) as bridge:
-        first = telegram.say("two files", document=telegram.document("0.txt", b"x"), media_group_id="g1")
+        telegram.say("two files", document=telegram.document("0.txt", b"x"), media_group_id="g1")
+        while not telegram.handed_over:
+            await anyio.sleep(0.01)
         telegram.say(None, document=telegram.document("1.txt", b"x"), media_group_id="g1")
+        album = await bridge.message("two files")
+        assert [file.name for file in album.attachments] == ["0.txt", "1.txt"]
         telegram.say("then")
         await bridge.message("then")
-        albums = [event for event in bridge.events if event.attachments]
-    assert [len(event.attachments) for event in albums] == [2], first
+        assert len(bridge.events) == 2
+
+
+async def test_what_comes_late_of_an_album_is_not_lost(telegram: FakeTelegram, tmp_path: Path) -> None:
+    """The gateway was killed after the album was written down, and before Telegram knew of that; now there is more."""
+    first = telegram.message("files", document=telegram.document("0.txt", b"x"), media_group_id="g1")
+    second = telegram.message(None, document=telegram.document("1.txt", b"x"), media_group_id="g1")
+    third = telegram.message(None, document=telegram.document("2.txt", b"x"), media_group_id="g1")
+    telegram.push(message=first)
+    telegram.push(message=second)
+    async with bot(telegram, tmp_path / "killed") as bridge:
+        bridge.takes = False
+        before = await bridge.message("files")
+    telegram.push(message=third)
+    (after,) = await all_of(telegram, tmp_path / "again")
+    assert len(after.attachments) == 3
+    assert after.event_id != before.event_id
 
 
 async def test_a_file_that_is_too_big_for_a_bot(telegram: FakeTelegram, tmp_path: Path) -> None:

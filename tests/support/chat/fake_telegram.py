@@ -87,6 +87,8 @@ class FakeTelegram:
         self.hangs: set[str] = set()
         """Methods that are done and never answered."""
         self.refuses_entities = False
+        self.handed_over = 0
+        """How many updates were in answers so far, again and again those that were not confirmed."""
         self.polls = 0
         self.polling = 0
         self._ids = itertools.count(1)
@@ -239,6 +241,7 @@ class FakeTelegram:
                     )
                 ready = [each for each in self.updates if kinds is None or any(kind in each for kind in kinds)]
                 if ready or time.monotonic() >= end or self._server.should_exit:
+                    self.handed_over += len(ready[:limit])
                     return ready[:limit]
                 self._poll = asyncio.Event()
                 try:

@@ -152,6 +152,19 @@ async def test_killed_between_the_answer_and_the_sending_there_is_one_message(
         assert len(keys) == 1
 
 
+async def test_a_thread_that_people_begin_is_a_conversation_beside_the_channel(home: Home, agent: AgentProcess) -> None:
+    async with town_of(home, agent) as town:
+        fake = town.fake
+        thread = await fake.opens_thread("topic")
+        await town.answered(await fake.says("ask Which colour?", mention=True, channel=thread))
+        await town.answered(await fake.says("echo in the channel", mention=True))
+        await town.answered(await fake.says("blue", channel=thread))  # no mention: it is answered there already
+        await fake.says("echo to nobody")
+        await town.answered(await fake.says("echo at the end", mention=True))
+        assert [text.split("\n")[0] for text in fake.said(CHANNEL)] == ["in the channel", "at the end"]
+        assert "blue" in fake.said(thread)[-1]
+
+
 async def test_slash_commands_and_threads(home: Home, agent: AgentProcess) -> None:
     async with town_of(home, agent, "threads = true\n") as town:
         fake = town.fake

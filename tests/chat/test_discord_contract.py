@@ -116,7 +116,7 @@ class _Discord(PlatformContract):
 
 
 class TestDiscord(_Discord):
-    lacks = frozenset({"find", "threads"})
+    lacks = frozenset({"find"})
     threads = False
 
 

@@ -29,9 +29,9 @@ class Conversation:
 
 
 def place_of(inbound: Inbound, capabilities: ChatCapabilities) -> Place:
-    """Return where the answer goes: a message in a channel begins a thread, where there are threads."""
+    """Return where the answer goes: a message in a channel begins a thread, where that is so."""
     place = inbound.place
-    if capabilities.threads == "none" or place.is_direct or place.thread is not None:
+    if capabilities.threads == "none" or not capabilities.begins_threads or place.is_direct or place.thread is not None:
         return place
     return replace(place, thread=inbound.message_id)
 

@@ -42,6 +42,9 @@ class ChatCapabilities:
     threads: Threads = "none"
     """``flat``: a thread is told by its root message; ``tree``: by the message that is replied to; ``none``: a message
     in a channel begins no thread. Where such a channel is divided (topics), `Place.thread` says which part it is."""
+    begins_threads: bool = True
+    """With `threads`: a message in a channel is answered in a thread of its own. Else the channel itself is a
+    conversation, beside the threads that people begin in it."""
     buttons: bool = False
     reactions: bool = False
     typing_ttl: float | None = None

@@ -151,6 +151,17 @@ async def test_what_was_said_before_comes_along(home: Home, agent: AgentProcess)
         assert "build" not in town.texts()[1]
 
 
+async def test_a_bare_mention_is_about_what_was_said_before(home: Home, agent: AgentProcess) -> None:
+    async with bridge_of(home, agent, settings='agent = "echo"\nchannels = ["lobby"]\n') as town:
+        town.say("@bot ", who="cleo")
+        town.say("the build is red", who="bob")
+        await town.quiet(0.2)
+        assert town.texts() == []
+        town.say("@bot ", who="cleo")
+        await town.until(town.texts)
+        assert "bob: the build is red" in town.texts()[0]
+
+
 async def test_an_edit_or_a_deletion_comes_in_time_or_does_nothing(home: Home, agent: AgentProcess) -> None:
     async with bridge_of(home, agent, settings=DIRECT) as town:
         said = town.say("echo first", room=DM)

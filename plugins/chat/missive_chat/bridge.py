@@ -147,7 +147,7 @@ class Bridge:
         word = word_of(event.text, self._connection.capabilities.command_prefix)
         if word is not None:
             return await self._word(entry, place, conversation, word)
-        if not event.text.strip() and not event.attachments:
+        if not event.text.strip() and not event.attachments and not self._heard(event):
             return "empty"
         self._presence.seen(place, event.message_id)
         content = await self._content(entry)
@@ -172,8 +172,7 @@ class Bridge:
         event = entry.event
         code = f"{entry.id}"
         paths, types, problems = await self._fetched(code, event)
-        rows = self._state.rows("SELECT sender, text FROM heard WHERE scope = ? ORDER BY id", _scope(event))
-        lines = [f"{row['sender']}: {row['text']}" for row in rows]
+        lines = self._heard(event)
         before = "Said here before, by people who did not write to you:\n" + "\n".join(lines) if lines else None
         text = event.text
         if event.kind == "edit":
@@ -181,6 +180,11 @@ class Bridge:
         if problems:
             text = "\n".join((text, *(f"({problem})" for problem in problems))).strip()
         return Content(text=text, before=before, files=paths, media_types=types)
+
+    def _heard(self, event: Inbound) -> list[str]:
+        """Return what was said there before, without a mention."""
+        rows = self._state.rows("SELECT sender, text FROM heard WHERE scope = ? ORDER BY id", _scope(event))
+        return [f"{row['sender']}: {row['text']}" for row in rows]
 
     async def _fetched(self, owner: str, event: Inbound) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
         for attempt in range(FETCHES):

@@ -45,7 +45,7 @@ class _Adapters(Group):
                 return []
             raise
         return [
-            (spec, f"{spec.summary} (needs {wanted})" if (wanted := needs(record, spec)) else spec.summary)
+            (spec, f"(needs {wanted}) {spec.summary}" if (wanted := needs(record, spec)) else spec.summary)
             for spec, record in found
         ]
 

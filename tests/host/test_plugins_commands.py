@@ -488,7 +488,7 @@ def test_a_kind_whose_extra_is_not_there_says_what_to_install(pigeon: Any) -> No
     shown = document(pigeon.missive("plugin", "show", "pigeon", "--json"))["data"]["adapters"]
     assert [each.get("needs") for each in shown] == [None, "missive-pigeon[doves]"]
     assert "needs missive-pigeon[doves]" in " ".join(pigeon.missive("plugin", "show", "pigeon").stdout.split())
-    assert "By dove. (needs missive-pigeon[doves])" in pigeon.missive("adapter", "--help").stdout
+    assert "(needs missive-pigeon[doves]) By dove." in pigeon.missive("adapter", "--help").stdout
     done = pigeon.missive("adapter", "dove")
     assert done.returncode == 78
     assert "adapter `dove` needs missive-pigeon[doves]: there is no no_dove_at_all" in done.stderr

@@ -358,6 +358,22 @@ def test_without_the_extra_the_keyring_is_refused_with_what_to_do(plain: Install
     plain.ok("agent", "remove", "locked")
 
 
+def test_without_its_extra_a_chat_platform_says_what_to_install(plain: Installed) -> None:
+    assert plain.ok("--help").split("Commands of plugins:")[1].split()[:2] == ["chat", "Of"]
+    kinds = {each["name"]: each.get("needs") for each in plain.data("plugin", "show", "chat")["adapters"]}
+    assert kinds["slack"] == "missive-host[slack]"
+    assert kinds["telegram"] is None
+    assert "(needs missive-host[slack])" in " ".join(plain.ok("adapter", "--help").split())
+    config = plain.work / "slack.toml"
+    config.write_text('[adapters.team]\nkind = "slack"\n')
+    (team,) = plain.data("chat", "list", "--config", str(config))["adapters"]
+    assert (team["state"], team["problem"]) == ("unusable", "needs missive-host[slack]")
+    for words in (("gateway", "run"), ("chat", "test", "team", "--to", "C1")):
+        done = plain.run(*words, "--config", str(config))
+        assert done.returncode == 78
+        assert "pip install 'missive-host[slack]'" in done.stderr
+
+
 # --- a stranger's plugin
 
 

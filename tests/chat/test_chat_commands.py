@@ -342,6 +342,30 @@ async def test_a_text_that_is_too_long_is_not_sent(home: Home, agent: AgentProce
         assert town.messages == []
 
 
+async def test_the_longer_there_is_no_sign_of_life_the_worse(home: Home, agent: AgentProcess) -> None:
+    async with bridge_of(home, agent) as town:
+        await town.until(lambda: town.state().note("alive"))
+        for silent, status, fares in ((10, "ok", "live"), (600, "warn", "live"), (4000, "fail", "silent")):
+            state = town.state()
+            await state.set_note("alive", repr(time.time() - silent))
+            state.close()
+            found = await data(home, "doctor", "team", status=1 if status == "fail" else 0)
+            assert said_by(found, "alive")["status"] == status
+            assert (await data(home, "list"))["adapters"][0]["state"] == fares
+
+
+async def test_the_terminal_and_what_only_tells(home: Home, agent: AgentProcess) -> None:
+    more = (
+        '[adapters.desk]\nkind = "terminal"\n[adapters.desk.settings]\nagent = "echo"\n'
+        '[adapters.bell]\nkind = "notify"\n[adapters.bell.settings]\nurls = [{ secret = "env:LINE_TOKEN" }]\n'
+    )
+    async with bridge_of(home, agent, start=False, more=more):
+        assert [each["name"] for each in (await data(home, "list"))["adapters"]] == ["desk", "team"]
+        assert "access" not in checks(await data(home, "doctor", "desk"))
+        assert "`notify` only tells" in (await data(home, "doctor", "bell", status=64))["message"]
+        assert "`notify` only tells" in (await data(home, "test", "bell", "--to", "x", status=64))["message"]
+
+
 async def test_a_table_that_is_no_chat(home: Home, agent: AgentProcess) -> None:
     async with bridge_of(home, agent, start=False, more='[adapters.web]\nkind = "http"\n'):
         assert "did you mean 'team'?" in (await data(home, "doctor", "taem", status=64))["message"]

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from missive_host.protocols import CommandContext, ConfiguredAdapter
 
 SEND_SECONDS = 60.0
+ONLY_TELLING = ("notify",)
+"""Kinds of this plugin that have no conversations."""
 
 
 # --- list
@@ -29,7 +31,7 @@ SEND_SECONDS = 60.0
 
 async def list_adapters(context: CommandContext) -> Summary:
     running = context.gateway_running()
-    found = [_fares(each, running) for each in context.adapters()]
+    found = [_fares(each, running) for each in context.adapters() if each.kind not in ONLY_TELLING]
     count = len(found)
     message = f"{count} chat adapter{'' if count == 1 else 's'}" + ("" if running else "; the gateway is not running")
     return Summary("chat_list", {"count": count, "gateway_running": running, "adapters": found, "message": message})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from contextlib import suppress
 from time import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import anyio
 
@@ -21,18 +21,24 @@ if TYPE_CHECKING:
     from missive_host.protocols import CommandContext, ConfiguredAdapter
 
 LOGIN_SECONDS = 30.0
-ALIVE_SECONDS = 300.0
+QUIET_SECONDS = 300.0
+"""Most platforms give a sign of life within a minute; a mailbox may wait for mail for nine."""
+ALIVE_SECONDS = 900.0
 """A platform that has given no sign of life for so long is not taken for a live one."""
 STALE_SECONDS = 120.0
 """What waits for longer is stuck."""
 AHEAD_SECONDS = 60.0
 
 
+class NoChatError(ValidationError):
+    """An adapter of the plugin that is not a bridge."""
+
+
 def platform_of(context: CommandContext, name: str) -> Platform:
     """Return the platform of an adapter, not opened. Raises what is wrong with its configuration."""
     made = context.make(name)
     if not isinstance(made, ChatAdapter):
-        raise ValidationError(f"the adapter '{name}' is no chat: it was not made as a ChatAdapter")
+        raise NoChatError(f"the adapter '{name}' has no conversations: `{context.configured(name).kind}` only tells")
     return made.platform
 
 
@@ -52,11 +58,13 @@ class Doctor:
         self._adapter = adapter
 
     async def look(self) -> tuple[Check, ...]:
-        """Return all that was found. Never raises what is wrong with the adapter."""
+        """Return all that was found. Raises only `NoChatError`; what is wrong with the adapter is a finding."""
         running = self._context.gateway_running()
         found = [self._gateway(running)]
         try:
             platform = platform_of(self._context, self._adapter.name)
+        except NoChatError:
+            raise
         except MissiveError as error:
             found.insert(0, _failed("config", error))
             return (*found, *self._on_disk(running))
@@ -81,6 +89,8 @@ class Doctor:
 
     def _access(self) -> Iterator[Check]:
         options = self._context.adapter(self._adapter.name).options
+        if "dm_policy" not in options:
+            return  # a terminal: whoever sits there may write
         where = f"adapters.{self._adapter.name}.settings"
         direct = {"open": "everybody", "pairing": "who was let in"}.get(options["dm_policy"])
         if options["dm_policy"] == "allowlist" and options["users"]:
@@ -161,9 +171,10 @@ class Doctor:
             return
         if alive is None:
             yield Check("alive", "warn", "the platform has given no sign of life yet")
-        elif now - alive > ALIVE_SECONDS:
+        elif now - alive > QUIET_SECONDS:
             fix = "the gateway connects anew by itself; if it does not, restart it and look at its log"
-            yield Check("alive", "fail", f"no sign of life for {_span(now - alive)}", fix)
+            status: Literal["warn", "fail"] = "fail" if now - alive > ALIVE_SECONDS else "warn"
+            yield Check("alive", status, f"no sign of life for {_span(now - alive)}", fix)
         else:
             yield Check("alive", "ok", f"the last sign of life was {_span(now - alive)} ago")
 

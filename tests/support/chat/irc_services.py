@@ -27,6 +27,7 @@ class Services:
     def __init__(self, port: int, accounts: dict[str, str]) -> None:
         self.accounts = accounts
         self._socket = socket.create_connection(("127.0.0.1", port), 10)
+        self._socket.settimeout(None)
         self._linked = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 

@@ -78,14 +78,38 @@ async def test_many_pages_are_read(slack: FakeSlack, tmp_path: Path, monkeypatch
         assert [event.text for event in running.events] == [f"number {number}" for number in range(35)]
 
 
-async def test_without_the_scopes_it_says_so_and_goes_on(
+async def test_what_the_scopes_let_us_see_is_found(
     slack: FakeSlack, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    slack.scopes -= {"channels:read", "channels:history"}
+    slack.scopes -= {"channels:read", "groups:read"}
+    slack.fail("conversations.history", "missing_scope")
     cursor = MemoryCursor()
     await cursor.set("latest", f"{time.time() - 60:.6f}")
-    rig = SlackRig(slack, channels=("C1",))
-    async with Running(rig, tmp_path, cursor=cursor) as running:
+    slack.spoken("not to be read", channel="C1")
+    slack.spoken("direct", channel="D1")
+    async with Running(SlackRig(slack, channels=("C1",)), tmp_path, cursor=cursor) as running:
+        await running.message("direct")
+        assert [event.text for event in running.events] == ["direct"]
+    assert "what was said in C1 in the meantime cannot be read" in caplog.text
+
+
+async def test_a_limit_while_reading_is_waited_for(slack: FakeSlack, tmp_path: Path) -> None:
+    cursor = MemoryCursor()
+    await cursor.set("latest", f"{time.time() - 60:.6f}")
+    slack.limit("users.conversations", after=0.1)
+    slack.limit("conversations.history", after=0.1, times=2)
+    slack.spoken("meanwhile")
+    async with Running(SlackRig(slack), tmp_path, cursor=cursor) as running:
+        await running.message("meanwhile")
+
+
+async def test_a_limit_that_lasts_is_said_and_holds_up_nothing(
+    slack: FakeSlack, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    cursor = MemoryCursor()
+    await cursor.set("latest", f"{time.time() - 60:.6f}")
+    slack.limit("users.conversations", after=600)
+    async with Running(SlackRig(slack), tmp_path, cursor=cursor) as running:
         await slack.say("hello")
         await running.message("hello")
     assert "cannot all be read" in caplog.text

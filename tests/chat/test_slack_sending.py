@@ -134,6 +134,26 @@ async def test_what_a_refusal_means(
     assert (failed.value.permanent, failed.value.maybe_sent) == (permanent, maybe_sent)
 
 
+@pytest.mark.parametrize("status", [502, 503, 200])
+async def test_an_answer_that_is_not_of_slack(slack: FakeSlack, platform: SlackPlatform, status: int) -> None:
+    slack.break_with("chat.postMessage", status)
+    with pytest.raises(ChatError, match=rf"chat\.postMessage failed with HTTP status {status}") as failed:
+        await platform.send(message(slack))
+    assert not failed.value.permanent
+    assert failed.value.maybe_sent
+
+
+async def test_what_cannot_be_looked_for_counts_as_not_sent(slack: FakeSlack, platform: SlackPlatform) -> None:
+    answer = message(slack)
+    await platform.send(answer)
+    slack.fail("conversations.replies", "missing_scope")
+    assert await platform.find(answer) is None
+    slack.limit("conversations.replies", after=2)
+    with pytest.raises(ChatError) as failed:
+        await platform.find(answer)
+    assert failed.value.retry_after == 2
+
+
 async def test_a_channel_without_us_says_what_to_do(slack: FakeSlack, platform: SlackPlatform) -> None:
     place = Place(chat="C9")
     with pytest.raises(ChatError, match="not_in_channel") as failed:
@@ -200,6 +220,16 @@ async def test_typing_is_left_where_slack_has_none(slack: FakeSlack, platform: S
     await platform.typing(answer.place)
     await platform.typing(Place(chat="D1", is_direct=True))
     assert len(slack.calls) == before
+
+
+async def test_typing_ends_when_an_answer_is_whole(slack: FakeSlack, platform: SlackPlatform) -> None:
+    answer = message(slack)
+    ts = await platform.send(answer)
+    await platform.edit(answer.place, ts, "all", final=True)
+    assert slack.statuses == []
+    await platform.typing(answer.place)
+    await platform.edit(answer.place, ts, "all of it", final=True)
+    assert [status for *_, status in slack.statuses] == ["is thinking…", ""]
 
 
 async def test_a_proxy_of_the_environment_is_not_for_loopback(

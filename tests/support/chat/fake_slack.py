@@ -19,8 +19,9 @@ from urllib.parse import urlencode
 
 import aiohttp
 from aiohttp import WSMsgType, web
-from support.chat.fake_slack_api import APP_TOKEN, BOT_ID, BOT_TOKEN, BOT_USER, SIGNING_SECRET, TEAM, buttons, shown
+from support.chat.fake_slack_api import APP_TOKEN, BOT_ID, BOT_TOKEN, BOT_USER, SIGNING_SECRET, TEAM
 from support.chat.fake_slack_files import SlackFiles
+from support.chat.fake_slack_rules import buttons, shown
 
 __all__ = [
     "APP_TOKEN",

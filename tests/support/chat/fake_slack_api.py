@@ -10,6 +10,16 @@ import uuid
 from typing import Any
 
 from aiohttp import web
+from support.chat.fake_slack_rules import (
+    JSON_ARGUMENTS,
+    METHODS,
+    REACTIONS,
+    Refused,
+    between,
+    check_block,
+    shown,
+    streamed,
+)
 
 BOT_TOKEN = "xoxb-1-fake-bot"
 APP_TOKEN = "xapp-1-fake-app"
@@ -20,58 +30,6 @@ ALL_SCOPES = (
     "app_mentions:read,assistant:write,channels:history,channels:read,chat:write,commands,files:read,files:write,"
     "groups:history,groups:read,im:history,im:read,mpim:history,mpim:read,reactions:write"
 )
-
-METHODS: dict[str, tuple[str | None, str, str]] = {
-    # method: scope, required arguments, others
-    "auth.test": (None, "", ""),
-    "apps.connections.open": (None, "", ""),
-    "chat.postMessage": (
-        "chat:write",
-        "channel",
-        "text blocks thread_ts metadata unfurl_links unfurl_media markdown_text reply_broadcast",
-    ),
-    "chat.update": ("chat:write", "channel ts", "text blocks metadata markdown_text"),
-    "chat.startStream": (
-        "chat:write",
-        "channel thread_ts",
-        "markdown_text chunks recipient_user_id recipient_team_id task_display_mode",
-    ),
-    "chat.appendStream": ("chat:write", "channel ts", "markdown_text chunks"),
-    "chat.stopStream": ("chat:write", "channel ts", "markdown_text chunks blocks metadata"),
-    "reactions.add": ("reactions:write", "channel timestamp name", ""),
-    "reactions.remove": ("reactions:write", "name", "channel timestamp file file_comment"),
-    "conversations.history": (
-        "channels:history",
-        "channel",
-        "cursor limit oldest latest inclusive include_all_metadata",
-    ),
-    "conversations.replies": (
-        "channels:history",
-        "channel ts",
-        "cursor limit oldest latest inclusive include_all_metadata",
-    ),
-    "users.conversations": ("channels:read", "", "cursor limit types exclude_archived user team_id"),
-    "assistant.threads.setStatus": ("chat:write", "channel_id thread_ts status", "loading_messages"),
-    "files.getUploadURLExternal": ("files:write", "filename length", "alt_txt snippet_type"),
-    "files.completeUploadExternal": (
-        "files:write",
-        "files",
-        "channel_id channels initial_comment thread_ts blocks",
-    ),
-    "files.info": ("files:read", "file", "count cursor limit page"),
-}
-REACTIONS = {"eyes", "white_check_mark", "x"}
-JSON_ARGUMENTS = ("blocks", "metadata", "files", "chunks")
-
-
-class Refused(Exception):
-    port: int
-    base: str
-    """Its address."""
-
-    def __init__(self, error: str, **more: Any) -> None:
-        super().__init__(error)
-        self.answer = {"ok": False, "error": error, **more}
 
 
 class SlackApi:
@@ -114,6 +72,7 @@ class SlackApi:
         self._limits: dict[str, list[float]] = {}
         self._errors: dict[str, list[str]] = {}
         self._lost: dict[str, int] = {}
+        self._broken: dict[str, tuple[int, str]] = {}
         self._held: dict[str, asyncio.Event] = {}
         self._tickets: set[str] = set()
         self._acked: dict[str, asyncio.Event] = {}
@@ -137,6 +96,10 @@ class SlackApi:
     def lose_answer(self, method: str, *, times: int = 1) -> None:
         """Do what is asked, and end the connection without an answer."""
         self._lost[method] = times
+
+    def break_with(self, method: str, status: int, body: str = "<html>Bad Gateway</html>") -> None:
+        """Let something between us and Slack answer the next call, in HTML."""
+        self._broken[method] = (status, body)
 
     def hold(self, method: str) -> None:
         """Do what is asked, and answer only after `let_go`."""
@@ -173,6 +136,9 @@ class SlackApi:
                     arguments[name] = json.loads(arguments[name])
         token = token or arguments.pop("token", "")
         self.calls.append((method, arguments))
+        if method in self._broken:
+            status, body = self._broken.pop(method)
+            return web.Response(status=status, text=body, content_type="text/html")
         limits = self._limits.get(method)
         after = limits.pop(0) if limits else -1.0
         if after >= 0:
@@ -212,7 +178,7 @@ class SlackApi:
         if scope is not None and scope not in self.scopes:
             raise Refused("missing_scope", needed=scope, provided=",".join(sorted(self.scopes)))
         unknown = set(arguments) - set(required.split()) - set(others.split())
-        missing = [name for name in required.split() if arguments.get(name) in (None, "")]
+        missing = [name for name in required.split() if arguments.get(name) is None]
         if unknown or missing:
             said = [*(f"[ERROR] no such argument: {n}" for n in unknown), *(f"[ERROR] missing: {n}" for n in missing)]
             raise Refused("invalid_arguments", response_metadata={"messages": said})
@@ -268,7 +234,7 @@ class SlackApi:
         if sum(len(block.get("text", "")) for block in blocks if block["type"] == "markdown") > 12_000:
             raise Refused("msg_too_long")
         for block in blocks:
-            _check_block(block)
+            check_block(block)
         metadata = a.get("metadata")
         if metadata is not None and set(metadata) != {"event_type", "event_payload"}:
             raise Refused("invalid_metadata_format")
@@ -303,7 +269,7 @@ class SlackApi:
         if (a["channel"], a["thread_ts"]) not in self.messages:
             raise Refused("invalid_thread_ts")
         ts = self.ts()
-        text = _streamed(a)
+        text = streamed(a)
         self.messages[a["channel"], ts] = {
             **self._own(ts),
             "thread_ts": a["thread_ts"],
@@ -320,7 +286,7 @@ class SlackApi:
             message["streaming"] = False
         if not message.get("streaming"):
             raise Refused("message_not_in_streaming_state")
-        message["text"] += _streamed(a)
+        message["text"] += streamed(a)
         return {"channel": a["channel"], "ts": a["ts"]}
 
     def _chat_stopStream(self, a: dict[str, Any]) -> dict[str, Any]:
@@ -328,7 +294,7 @@ class SlackApi:
         if not message.get("streaming"):
             raise Refused("message_not_in_streaming_state")
         self._check_content(a)
-        message["text"] += _streamed(a)
+        message["text"] += streamed(a)
         message["streaming"] = False
         message.update({k: a[k] for k in ("metadata", "blocks") if k in a})
         return {"channel": a["channel"], "ts": a["ts"], "message": message}
@@ -356,7 +322,7 @@ class SlackApi:
         found = [
             self._read(m, a["channel"], a)
             for (chat, ts), m in sorted(self.messages.items(), reverse=True)
-            if chat == a["channel"] and m.get("thread_ts") in (None, ts) and _between(ts, a)
+            if chat == a["channel"] and m.get("thread_ts") in (None, ts) and between(ts, a)
         ]
         return self._page(found, a)
 
@@ -368,7 +334,7 @@ class SlackApi:
         found = [
             self._read(m, a["channel"], a)
             for (chat, ts), m in sorted(self.messages.items())
-            if chat == a["channel"] and (ts == root or (m.get("thread_ts") == root and _between(ts, a)))
+            if chat == a["channel"] and (ts == root or (m.get("thread_ts") == root and between(ts, a)))
         ]
         return self._page(found, a)
 
@@ -395,6 +361,14 @@ class SlackApi:
     def _users_conversations(self, a: dict[str, Any]) -> dict[str, Any]:
         names = {"channel": "public_channel", "im": "im", "mpim": "mpim"}
         wanted = (a.get("types") or "public_channel").split(",")
+        for kind, scope in (
+            ("public_channel", "channels"),
+            ("private_channel", "groups"),
+            ("mpim", "mpim"),
+            ("im", "im"),
+        ):
+            if kind in wanted and f"{scope}:read" not in self.scopes:
+                raise Refused("missing_scope", needed=f"{scope}:read", provided=",".join(sorted(self.scopes)))
         return {
             "channels": [{"id": c, "is_im": kind == "im"} for c, kind in self.channels.items() if names[kind] in wanted]
         }
@@ -404,50 +378,3 @@ class SlackApi:
             raise Refused("invalid_thread_ts")
         self.statuses.append((a["channel_id"], a["thread_ts"], a["status"]))
         return {}
-
-
-def shown(message: dict[str, Any]) -> str:
-    """What people see of a message: its blocks if it has any, else its text."""
-    texts = []
-    for block in message.get("blocks") or ():
-        if block["type"] == "markdown":
-            texts.append(block["text"])
-        elif block["type"] == "section":
-            texts.append(block["text"]["text"])
-    return "".join(texts) if texts else str(message.get("text", ""))
-
-
-def buttons(message: dict[str, Any]) -> list[str]:
-    """The values of the buttons under a message."""
-    return [e["value"] for b in message.get("blocks") or () if b["type"] == "actions" for e in b["elements"]]
-
-
-def _streamed(a: dict[str, Any]) -> str:
-    text = a.get("markdown_text") or "".join(c.get("text", "") for c in a.get("chunks") or ())
-    if len(text) > 12_000:
-        raise Refused("msg_too_long")
-    return str(text)
-
-
-def _between(ts: str, a: dict[str, Any]) -> bool:
-    oldest, latest = float(a.get("oldest") or 0), float(a.get("latest") or 1e12)
-    return oldest < float(ts) < latest
-
-
-def _check_block(block: dict[str, Any]) -> None:
-    kind = block.get("type")
-    if kind == "markdown":
-        fine = isinstance(block["text"], str) and bool(block["text"])
-    elif kind == "section":
-        fine = 0 < len(block["text"]["text"]) <= 3000 and block["text"]["type"] in ("plain_text", "mrkdwn")
-    elif kind == "actions":
-        elements = block["elements"]
-        ids = [element["action_id"] for element in elements]
-        fine = 0 < len(elements) <= 25 and len(ids) == len(set(ids))
-        for element in elements:
-            fine = fine and element["type"] == "button" and 0 < len(element["text"]["text"]) <= 75
-            fine = fine and len(element["value"]) <= 2000 and element.get("style") in (None, "primary", "danger")
-    else:
-        fine = False
-    if not fine:
-        raise Refused("invalid_blocks")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from aiohttp import web
-from support.chat.fake_slack_api import Refused, SlackApi
+from support.chat.fake_slack_api import SlackApi
+from support.chat.fake_slack_rules import Refused
 
 
 class SlackFiles(SlackApi):

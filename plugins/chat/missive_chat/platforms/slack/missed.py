@@ -8,10 +8,15 @@ from contextlib import aclosing
 from logging import Logger
 from typing import TYPE_CHECKING, Any
 
+import anyio
+
 from missive_chat.platform import ChatError, Cursor, Inbound
+from missive_chat.platforms.slack.api import SlackError
 from missive_chat.platforms.slack.translate import Me, message
 
 if TYPE_CHECKING:
+    from slack_sdk.web.async_slack_response import AsyncSlackResponse
+
     from missive_chat.platforms.slack.api import Api
 
 NAME = "latest"
@@ -24,6 +29,8 @@ EVERY = 5.0
 PAGE = 200
 PAGES = 5
 CHATS = 100
+KINDS = ("public_channel", "private_channel", "mpim", "im")
+WAITS, LONGEST_WAIT = 3, 30.0
 
 
 class Missed:
@@ -60,31 +67,47 @@ class Missed:
         found: list[Inbound] = []
         try:
             for chat, direct in await self._chats():
-                async with aclosing(self._messages(chat, oldest)) as messages:
-                    async for event in messages:
-                        new = message(event, me, chat, direct=direct)
-                        if new is not None:
-                            found.append(new)
+                try:
+                    async with aclosing(self._messages(chat, oldest)) as messages:
+                        async for event in messages:
+                            new = message(event, me, chat, direct=direct)
+                            if new is not None:
+                                found.append(new)
+                except SlackError as error:
+                    if not error.permanent:
+                        raise
+                    self._log.warning("what was said in %s in the meantime cannot be read: %s", chat, error)
         except ChatError as error:
             self._log.warning("what was said in the meantime cannot all be read: %s", error)
         return sorted(found, key=lambda new: new.sent_at or 0.0)
 
     async def _chats(self) -> list[tuple[str, bool]]:
-        try:
-            answer = await self._api.call(
-                "users_conversations",
-                types="public_channel,private_channel,mpim,im",
-                exclude_archived=True,
-                limit=PAGE,
-            )
-        except ChatError as error:
-            if not error.permanent:
-                raise
-            return [(chat, chat.startswith("D")) for chat in self._channels]
-        found = [(str(item["id"]), bool(item.get("is_im"))) for item in answer.get("channels") or ()]
+        """Return the conversations that we are in, as far as the scopes let us see them, with those of the options."""
+        found = {chat: chat.startswith("D") for chat in self._channels}
+        for kinds in (",".join(KINDS), *KINDS):
+            try:
+                answer = await self._call("users_conversations", types=kinds, exclude_archived=True)
+            except SlackError as error:
+                if error.code != "missing_scope":
+                    raise
+                continue
+            found |= {str(item["id"]): bool(item.get("is_im")) for item in answer.get("channels") or ()}
+            if kinds not in KINDS:
+                break
         if len(found) > CHATS:
             self._log.warning("%d conversations; only %d are looked through", len(found), CHATS)
-        return found[:CHATS]
+        return list(found.items())[:CHATS]
+
+    async def _call(self, method: str, **arguments: Any) -> AsyncSlackResponse:
+        """Call a method that reads; if it is called too often, do it again when Slack says so."""
+        for _ in range(WAITS):
+            try:
+                return await self._api.call(method, limit=PAGE, **arguments)
+            except SlackError as error:
+                if error.retry_after is None or error.retry_after > LONGEST_WAIT:
+                    raise
+                await anyio.sleep(error.retry_after)
+        return await self._api.call(method, limit=PAGE, **arguments)
 
     async def _messages(self, chat: str, oldest: float) -> AsyncGenerator[dict[str, Any]]:
         """Yield messages of a conversation and of its threads."""
@@ -102,7 +125,7 @@ class Missed:
 
     async def _pages(self, method: str, **arguments: Any) -> AsyncGenerator[dict[str, Any]]:
         for _ in range(PAGES):
-            answer = await self._api.call(method, limit=PAGE, **arguments)
+            answer = await self._call(method, **arguments)
             for item in answer.get("messages") or ():
                 yield item
             arguments["cursor"] = (answer.get("response_metadata") or {}).get("next_cursor")

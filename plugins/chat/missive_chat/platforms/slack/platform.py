@@ -65,6 +65,8 @@ class SlackPlatform:
         self._order = anyio.Lock()
         self._silent: set[str] = set()
         """Channels in which Slack shows no typing."""
+        self._typing: set[tuple[str, str | None]] = set()
+        """Where it shows it."""
 
     def _socket_mode(self) -> SocketMode:
         options = self._context.options
@@ -199,6 +201,7 @@ class SlackPlatform:
         return harmless(text)
 
     async def send(self, message: Outgoing) -> str:
+        self._typing.discard((message.place.chat, message.place.thread))
         if message.file is not None:
             return await files.send(self._api, message)
         if len(self.render(message.text)) > MAX_TEXT:
@@ -227,6 +230,8 @@ class SlackPlatform:
             return
         if len(self.render(text)) > MAX_TEXT:
             raise ChatError(f"the message has more than {MAX_TEXT} characters", permanent=True)
+        if final:
+            await self._no_typing(place)
         if not buttons and not final and await self._streams.grow(place.chat, message_id, text):
             return
         if self._streams.is_open(place.chat, message_id):
@@ -251,10 +256,15 @@ class SlackPlatform:
     async def find(self, message: Outgoing) -> str | None:
         place = message.place
         oldest = message.reply_to if message.reply_to and _is_ts(message.reply_to) else place.thread
-        async with aclosing(self._own_messages(place, oldest)) as messages:
-            async for item in messages:
-                if self._is_it(item, message):
-                    return str(item["ts"])
+        try:
+            async with aclosing(self._own_messages(place, oldest)) as messages:
+                async for item in messages:
+                    if self._is_it(item, message):
+                        return str(item["ts"])
+        except SlackError as error:
+            if not error.permanent:
+                raise
+            self._context.log.warning("whether a message was sent cannot be seen: %s", error)  # twice, or not at all
         return None
 
     def _is_it(self, item: dict[str, Any], message: Outgoing) -> bool:
@@ -314,6 +324,18 @@ class SlackPlatform:
             if not error.permanent:
                 raise
             self._silent.add(place.chat)
+        else:
+            self._typing.add((place.chat, place.thread))
+
+    async def _no_typing(self, place: Place) -> None:
+        """Slack takes it away when we send something, not when we change it."""
+        where = place.chat, place.thread
+        if where in self._typing:
+            self._typing.discard(where)
+            with suppress(ChatError):
+                await self._api.call(
+                    "assistant_threads_setStatus", channel_id=place.chat, thread_ts=place.thread, status=""
+                )
 
     async def download(self, attachment: Attachment, path: Path, *, limit: int) -> int:
         return await files.download(self._api, attachment, path, limit=limit)

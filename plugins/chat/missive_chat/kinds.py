@@ -48,7 +48,7 @@ KINDS: tuple[AdapterSpec, ...] = (
     ),
     _platform(
         "email",
-        "mail: IMAP in, SMTP out",
+        "A mailbox that people write to: IMAP in, SMTP out.",
         Option("address", required=True, help="The address of the account: mail to it is read, answers are from it."),
         Option("name", help="The name beside the address in what is sent."),
         Option("username", help="The login name, if it is not the address."),
@@ -79,7 +79,7 @@ KINDS: tuple[AdapterSpec, ...] = (
         Option("save_sent", "boolean", default=False, help="Keep a copy there; many servers do so by themselves."),
         Option("max_replies", "integer", default=50, minimum=1, help="Answers in one thread; more is a mail loop."),
         extra="email",
-        requires=("aiosmtplib", "imapclient"),
+        requires=("aiosmtplib", "imapclient", "markdown_it"),
     ),
     _platform(
         "irc",

@@ -42,8 +42,8 @@ class Behaviour:
 
     rcpt: list[str] = field(default_factory=list)
     data: list[str] = field(default_factory=list)
-    """What is said after DATA: nothing with ``silence``; ``drop`` breaks the connection before the mail was taken, and
-    ``drop after`` after that."""
+    """What is said after DATA: nothing with ``silence``; ``drop`` breaks the connection before the mail was taken. With
+    ``silence after`` and ``drop after`` it was taken before that."""
     login: list[str] = field(default_factory=list)
 
 
@@ -60,7 +60,7 @@ class SmtpServer:
     ) -> None:
         self.sent: list[Sent] = []
         self.next = Behaviour()
-        self._forward = forward
+        self.forward = forward
         context = None
         if certificate is not None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -114,22 +114,20 @@ class SmtpServer:
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
         answer = self.next.data.pop(0) if self.next.data else ""
-        if answer and answer != "drop after":
-            if answer == "drop":
-                _abort(server)
-            elif answer == "silence":
-                await asyncio.sleep(3600)
-            return answer
+        if answer and not answer.endswith("after"):
+            return await _misbehave(server, answer)
         assert isinstance(envelope.content, bytes)
         sent = Sent(envelope.mail_from or "", list(envelope.rcpt_tos), envelope.content)
-        if self._forward is not None:
-            await asyncio.to_thread(self._forward, sent)
+        if self.forward is not None:
+            await asyncio.to_thread(self.forward, sent)
         self.sent.append(sent)
-        if answer == "drop after":
-            _abort(server)
-        return "250 taken"
+        return await _misbehave(server, answer.removesuffix(" after")) if answer else "250 taken"
 
 
-def _abort(server: SMTP) -> None:
-    assert isinstance(server.transport, asyncio.Transport)
-    server.transport.abort()
+async def _misbehave(server: SMTP, answer: str) -> str:
+    if answer == "drop":
+        assert isinstance(server.transport, asyncio.Transport)
+        server.transport.abort()
+    elif answer == "silence":
+        await asyncio.sleep(3600)
+    return answer

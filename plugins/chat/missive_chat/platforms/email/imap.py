@@ -76,6 +76,14 @@ class Session:
             self.folder = folder
         return self.state
 
+    def search(self, criteria: Any) -> list[int]:
+        """Search, again if mail came in meanwhile: then the last answer has all that the server has told us of."""
+        while True:
+            self.client._imap.response("EXISTS")
+            found = [int(each) for each in self.client.search(criteria)]
+            if self.client._imap.response("EXISTS")[1] == [None]:
+                return sorted(found)
+
 
 class Imap:
     """Calls are made by `run`, each with the connection for itself; one that is waited for ends `idle`."""
@@ -102,18 +110,24 @@ class Imap:
         finally:
             self._waiting -= 1
 
-    async def idle(self, folder: str, seconds: float, alive: Callable[[], None]) -> None:
-        """Wait until there is news of a folder, somebody else wants the connection, or so many seconds have passed.
+    async def idle(self, has_news: Callable[[Session], bool], seconds: float, alive: Callable[[], None]) -> None:
+        """Wait until there is news, somebody else wants the connection, or so many seconds have passed.
 
-        If another folder was selected since we looked at this one, there may be news already, so it does not wait.
+        It is looked for news first: what came since the last look may have been told with the answer to something
+        else, and is told once only.
         """
+
+        def work(session: Session) -> None:
+            if not has_news(session):
+                _idle(session.client, seconds, lambda: anyio.from_thread.run_sync(alive))
+
         async with self._lock:
             session = self._session
-            if session is None or session.folder != folder or self._waiting:
+            if session is None or self._waiting:
                 return
             self._idling = True
             try:
-                await self._call(lambda: _idle(session.client, seconds, lambda: anyio.from_thread.run_sync(alive)))
+                await self._call(lambda: work(session))
             finally:
                 self._idling = False
                 with suppress(BlockingIOError):

@@ -32,16 +32,19 @@ class Mailbox:
             return None
         session.client.noop()
         # the range always matches the last mail, even if its UID is lower
-        return sorted(each for each in session.client.search(["UID", f"{uid + 1}:*"]) if each > uid)
+        return [each for each in session.search(["UID", f"{uid + 1}:*"]) if each > uid]
+
+    def has_news(self, session: Session, validity: int, uid: int) -> bool:
+        return self.after(session, validity, uid) != []
 
     def unread(self, session: Session, since: date) -> tuple[int, int, list[int]]:
         """Return UIDVALIDITY, the last UID there is, and the UIDs of what nobody has read."""
         session.folder = None  # what the server said of it may be old
         state = session.select(self._folder)
-        unread = sorted(session.client.search(["UNSEEN", "SINCE", since]))
+        unread = session.search(["UNSEEN", "SINCE", since])
         last = int(state.get(b"UIDNEXT", 0)) - 1
         if last < 0:
-            last = max(session.client.search("ALL"), default=0)
+            last = max(session.search("ALL"), default=0)
         # what came after the SELECT has a UID above it, and is found the next time
         return int(state[b"UIDVALIDITY"]), last, [uid for uid in unread if uid <= last]
 
@@ -99,7 +102,7 @@ def newest(session: Session, folder: str, count: int) -> dict[int, dict[bytes, A
     """Return arrival time and headers of the newest mails, for `checks`."""
     session.folder = None
     session.select(folder)
-    uids = sorted(session.client.search("ALL"))[-count:]
+    uids = session.search("ALL")[-count:]
     session.client.normalise_times = False
     return dict(session.client.fetch(uids, ["INTERNALDATE", "BODY.PEEK[HEADER]"])) if uids else {}
 

@@ -24,7 +24,7 @@ from missive_chat.platform import (
     Receive,
 )
 from missive_chat.platforms.email.checks import check_account
-from missive_chat.platforms.email.imap import ConnectionLostError, Imap
+from missive_chat.platforms.email.imap import ConnectionLostError, Imap, Session
 from missive_chat.platforms.email.inbound import inbound_of
 from missive_chat.platforms.email.mailbox import MIB, Mailbox, find_sent, save_sent
 from missive_chat.platforms.email.outbound import compose, message_id_of, plain
@@ -34,6 +34,7 @@ from missive_chat.platforms.email.smtp import Smtp
 IDLE = 9 * 60.0
 """Seconds after which IDLE is renewed: servers end it after 29 minutes, and much of what is between us earlier."""
 CURSOR = "mailbox"
+MAX_TEXT = 200_000
 TRIES = 3
 """So often a mail is asked for that the server says it has and does not give."""
 RECONNECTS = 6
@@ -58,12 +59,12 @@ class EmailPlatform:
 
     @property
     def identity(self) -> str:
-        return self._settings.address
+        return f"{self._settings.address} {self._settings.mailbox}"
 
     @property
     def capabilities(self) -> ChatCapabilities:
         return ChatCapabilities(
-            max_text=200_000,
+            max_text=MAX_TEXT,
             threads="tree",
             attachments_in=self._settings.max_attachment,
             attachments_out=20 * MIB,
@@ -93,7 +94,7 @@ class EmailPlatform:
                 failures = 0
                 self._context.alive()
                 if await self._imap.has_idle():
-                    await self._imap.idle(self._settings.mailbox, self._idle, self._context.alive)
+                    await self._imap.idle(self._has_news, self._idle, self._context.alive)
                 else:
                     await anyio.sleep(self._settings.poll_interval)
             except ConnectionLostError as error:
@@ -103,10 +104,21 @@ class EmailPlatform:
                 self._log.info("%s; connecting again", error.message)
                 await anyio.sleep(0 if failures == 1 else 2.0 ** (failures - 2))
 
+    def _position(self) -> tuple[int, int] | None:
+        """Return UIDVALIDITY and the UID of the last mail that was dealt with."""
+        text = self._context.cursor.get(CURSOR)
+        if text is None:
+            return None
+        validity, _, uid = text.partition(":")
+        return int(validity), int(uid)
+
+    def _has_news(self, session: Session) -> bool:
+        position = self._position()
+        return position is None or self._mailbox.has_news(session, *position)
+
     async def _catch_up(self, receive: Receive) -> None:
-        position = self._context.cursor.get(CURSOR)
-        if position is not None:
-            validity, last = (int(each) for each in position.split(":"))
+        if (position := self._position()) is not None:
+            validity, last = position
             uids = await self._imap.run(lambda session: self._mailbox.after(session, validity, last))
             if uids is not None:
                 for uid in uids:
@@ -168,6 +180,8 @@ class EmailPlatform:
     # --- out
 
     async def send(self, message: Outgoing) -> str:
+        if len(plain(message.text)) > MAX_TEXT:
+            raise ChatError(f"a text of more than {MAX_TEXT} characters is too long for a mail", permanent=True)
         composed = await anyio.to_thread.run_sync(compose, message, self._settings, datetime.now().astimezone())
         await self._smtp.send(composed)
         folder = self._settings.sent_folder

@@ -158,12 +158,13 @@ async def test_a_kill_between_sending_and_knowing_it(home: Home, agent: AgentPro
         def files() -> list[int]:
             return [len(message.get("files", ())) for message in town.slack.of(channel)]
 
-        await town.slack.say(text, channel=channel)
+        asked = await town.slack.say(text, channel=channel)
         await town.until(lambda: 1 in files() if "Upload" in method else town.texts(channel))
         await town.kill()
         town.slack.let_go()
         await town.start()
         await town.until(lambda: any(last in shown for shown in town.texts(channel)), 60)
+        await town.until(lambda: town.reactions(asked) == {"white_check_mark"})
         await town.quiet()
         if "Upload" in method:
             assert files() == [0, 1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import partial
 from logging import Logger
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 LONGEST_TYPING = 120.0
 """Seconds after which nobody believes any more that somebody is typing."""
 CALL_SECONDS = 15.0
+MOST_LATER = 1000
+"""Reactions that wait for the connection."""
 
 
 class Presence:
@@ -32,6 +35,7 @@ class Presence:
         self._reactions = reactions
         self._running: dict[str, ChatDelivery] = {}
         self._group: TaskGroup | None = None
+        self._later: deque[Callable[[], Awaitable[None]]] = deque(maxlen=MOST_LATER)
         self._more = anyio.Event()
         self._fewer = anyio.Event()
 
@@ -64,6 +68,8 @@ class Presence:
         """Begin to show it, in a task group that ends when the connection does."""
         self._group = group
         group.start_soon(self._type)
+        while self._later:
+            self._start("reaction", self._later.popleft())
 
     async def _type(self) -> None:
         """Show that somebody types, for as long as it is true."""
@@ -74,7 +80,8 @@ class Presence:
             while True:
                 now = self._clock()
                 young = [each for each in self._running.values() if now - each.since < LONGEST_TYPING]
-                for delivery in {each.reply_to.conversation: each for each in young}.values():
+                here = young if self._connection.is_open else []
+                for delivery in {each.reply_to.conversation: each for each in here}.values():
                     self._start("typing", partial(self._connection.platform.typing, delivery.reply_to.place))
                 if young:
                     await anyio.sleep(ttl * 0.8)
@@ -86,12 +93,18 @@ class Presence:
 
     def _react(self, place: Place, message_id: str, reaction: Reaction, instead_of: Reaction | None) -> None:
         if self._reactions and self._connection.capabilities.reactions:
-            self._start(
-                "reaction", partial(self._connection.platform.react, place, message_id, reaction, instead_of=instead_of)
-            )
+            call = partial(self._put, place, message_id, reaction, instead_of)
+            if self._group is None:  # an answer that was ready before the connection
+                self._later.append(call)
+            else:
+                self._start("reaction", call)
+
+    async def _put(self, place: Place, message_id: str, reaction: Reaction, instead_of: Reaction | None) -> None:
+        platform = await self._connection.ready()
+        await platform.react(place, message_id, reaction, instead_of=instead_of)
 
     def _start(self, what: str, call: Callable[[], Awaitable[None]]) -> None:
-        if self._group is not None and self._connection.is_open:
+        if self._group is not None:
             self._group.start_soon(self._try, what, call)
 
     async def _try(self, what: str, call: Callable[[], Awaitable[None]]) -> None:

@@ -90,6 +90,25 @@ async def test_what_is_nothing_for_us_is_acknowledged(slack: FakeSlack, tmp_path
         assert running.events == []
 
 
+@pytest.mark.parametrize(
+    "event",
+    [
+        "text",
+        ["message"],
+        {"type": "message", "ts": {}, "channel": "C1", "user": ["U1"], "text": 1, "files": "x"},
+        {"type": "message", "ts": "1.1", "channel": "C1", "user": "U1", "files": [1]},
+        {"type": "message", "subtype": "message_changed", "message": "x", "channel": "C1"},
+    ],
+)
+async def test_what_cannot_be_read_holds_up_nothing(slack: FakeSlack, tmp_path: Path, event: object) -> None:
+    async with Running(SlackRig(slack), tmp_path) as running:
+        assert await slack.attempt("events_api", slack.event(event))  # type: ignore[arg-type]
+        await slack.sockets[0].send_str("[1, 2]")
+        await slack.sockets[0].send_str("{")
+        await slack.say("hello")
+        await running.message("hello")
+
+
 async def test_two_hundred_at_once_come_in_order(slack: FakeSlack, tmp_path: Path) -> None:
     async with Running(SlackRig(slack), tmp_path) as running:
         await until(lambda: slack.sockets)

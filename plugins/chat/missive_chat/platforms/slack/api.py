@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol, Self
@@ -118,7 +117,11 @@ class Api:
 def broken(error: Exception, what: str) -> ChatError:
     """Return what a failing connection means."""
     never_there = isinstance(error, aiohttp.ClientConnectorError)
-    said = "no answer in time" if isinstance(error, asyncio.TimeoutError) else str(error) or type(error).__name__
+    said = "no answer in time" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
+    if isinstance(error, aiohttp.InvalidURL | aiohttp.ClientResponseError):
+        said = type(
+            error
+        ).__name__  # its text has the address, and whoever has that of a socket or an upload may use it
     return ChatError(f"{what} could not be called: {said}", maybe_sent=not never_there)
 
 

@@ -147,7 +147,11 @@ class SlackPlatform:
         first = True
 
         async def take(kind: str, payload: Mapping[str, Any]) -> dict[str, Any] | None:
-            new = inbound(kind, payload, self.me)
+            try:
+                new = inbound(kind, payload, self.me)
+            except (AttributeError, KeyError, TypeError, ValueError):
+                self._context.log.warning("an event of Slack that cannot be read, of the kind %s", kind)
+                return None
             if new is None:
                 if payload.get("type") == "app_rate_limited":
                     self._context.log.warning("Slack sends no more events for now: more than 30,000 in an hour")

@@ -89,7 +89,7 @@ class SocketMode:
                 timeout=aiohttp.ClientWSTimeout(ws_close=2),
             )
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            if isinstance(error, aiohttp.WSServerHandshakeError):  # its text has the address, which is a secret
+            if isinstance(error, aiohttp.WSServerHandshakeError):
                 raise ChatError(f"Slack refused the socket: HTTP status {error.status}") from None
             raise broken(error, "Slack's socket") from None
 
@@ -179,10 +179,11 @@ class SocketMode:
         except ValueError:
             self._log.warning("Slack sent something that is not JSON")
             return False
+        if not isinstance(message, dict):
+            return False
         kind = message.get("type")
         if kind == "hello":
-            others = int(message.get("num_connections") or 1)
-            self._log.info("connected to Slack; connections of the app: %d", others)
+            self._log.info("connected to Slack; connections of the app: %s", message.get("num_connections", 1))
         elif kind == "disconnect":
             return self._told_to_leave(str(message.get("reason") or ""))
         elif "envelope_id" in message:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from email.message import EmailMessage
 from typing import TYPE_CHECKING
 
+from support.chat.mail import PASSWORD
 from support.chat.mail_bridge import Town, mail_bridge
 from support.chat.mails import ALICE, MX, PASSED, mail
+from support.gateways import GatewayProcess
 
 if TYPE_CHECKING:
     from support.chat.smtp import Sent
@@ -79,7 +82,8 @@ async def test_what_came_while_nobody_was_there_is_answered_once(home: Home, age
         town.write("echo before")
         await town.until(lambda: town.texts() == ["before"])
         await town.settled(1)
-        await town.kill()
+        assert town.gateway is not None
+        assert await asyncio.to_thread(town.gateway.stop, 20) == 0, "it does not wait for the end of IDLE"
         for number in range(3):
             town.write(f"echo waiting {number}")
         await town.start()
@@ -166,6 +170,19 @@ async def test_forgers_robots_and_strangers_get_no_answer(home: Home, agent: Age
         await town.settled(1)
         assert town.texts() == ["me"]
         assert town.imap.unread(town.user) == []
+
+
+async def test_what_is_wrong_in_the_settings_is_said(home: Home, agent: AgentProcess) -> None:
+    async with mail_bridge(home, agent, "trust_from = true\n", start=False) as town:
+        with GatewayProcess(home, env={"MAIL_PASSWORD": PASSWORD}) as gateway:
+            await town.until(lambda: "`trusted_authserv` and `trust_from` exclude each other" in gateway.errors)
+
+
+async def test_a_wrong_password_is_told_at_once_and_shown_nowhere(home: Home, agent: AgentProcess) -> None:
+    async with mail_bridge(home, agent, start=False) as town:
+        with GatewayProcess(home, env={"MAIL_PASSWORD": "a-wrong-one"}) as gateway:
+            await town.until(lambda: "535 5.7.8 Authentication credentials invalid" in gateway.errors)
+            assert "a-wrong-one" not in gateway.errors
 
 
 def pass_on(town: Town, sent: Sent, *, lost: str = "$") -> None:

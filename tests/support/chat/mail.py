@@ -7,20 +7,20 @@ import imaplib
 import os
 import pwd
 import smtplib
+import subprocess
 import sys
 from abc import abstractmethod
 from itertools import count
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from pysasl.hashing import BuiltinHash
 from raw_http import make_certificate
 from support.chat.servers import HOST, Server, free_port, greets, program
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 PASSWORD = "the-password-of-the-mailbox"
 DOMAIN = "bot.example"
+LIBRARIES = ("/usr/lib", "/usr/libexec", "/usr/local/lib", "/usr/local/libexec", "/opt/homebrew/libexec")
+"""Where Dovecot keeps its parts, by system."""
 
 
 class ImapServer(Server):
@@ -78,7 +78,11 @@ class Dovecot(ImapServer):
 
     @staticmethod
     def is_installed() -> bool:
-        return program("dovecot") is not None
+        """True if there is one whose configuration is written as below: 2.4 has another, and takes none of 2.3."""
+        executable = program("dovecot")
+        if executable is None or not any(Path(folder, "dovecot", "lmtp").exists() for folder in LIBRARIES):
+            return False
+        return subprocess.run([executable, "--version"], capture_output=True, text=True).stdout.startswith("2.3.")
 
     def command(self) -> list[str]:
         self.port, self.tls_port, self.lmtp_port = free_port(), free_port(), free_port()

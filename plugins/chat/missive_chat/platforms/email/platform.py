@@ -31,8 +31,9 @@ from missive_chat.platforms.email.outbound import compose, message_id_of, plain
 from missive_chat.platforms.email.settings import Settings
 from missive_chat.platforms.email.smtp import Smtp
 
-IDLE = 9 * 60.0
-"""Seconds after which IDLE is renewed: servers end it after 29 minutes, and much of what is between us earlier."""
+IDLE = 4 * 60.0
+"""Seconds after which IDLE is renewed: servers end it after 29 minutes, what is between us may end it after 5, and only
+an answer shows that the connection is alive."""
 CURSOR = "mailbox"
 MAX_TEXT = 200_000
 TRIES = 3

@@ -24,6 +24,7 @@ class CuttingProxy:
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._flowing: set[asyncio.Event] = set()
+        self._answering: set[asyncio.Event] = set()
         self.connections = 0
 
     async def __aenter__(self) -> Self:
@@ -41,11 +42,16 @@ class CuttingProxy:
 
     def freeze(self) -> None:
         """Keep everything that is open, and forward nothing of it any more. New connections are not concerned."""
-        for flowing in self._flowing:
+        for flowing in self._flowing | self._answering:
+            flowing.clear()
+
+    def mute(self) -> None:
+        """Forward nothing any more of what the target says on connections that are open."""
+        for flowing in self._answering:
             flowing.clear()
 
     def reset(self) -> None:
-        for flowing in self._flowing:
+        for flowing in self._flowing | self._answering:
             flowing.set()
         for writer in self._writers:
             sock: socket.socket = writer.get_extra_info("socket")
@@ -66,13 +72,16 @@ class CuttingProxy:
             writer.transport.abort()
             return
         self._writers.add(back)
-        flowing = asyncio.Event()
+        flowing, answering = asyncio.Event(), asyncio.Event()
         flowing.set()
+        answering.set()
         self._flowing.add(flowing)
+        self._answering.add(answering)
         try:
-            await asyncio.gather(_pump(reader, back, flowing), _pump(there, writer, flowing))
+            await asyncio.gather(_pump(reader, back, flowing), _pump(there, writer, answering))
         finally:
             self._flowing.discard(flowing)
+            self._answering.discard(answering)
             for each in (writer, back):
                 self._writers.discard(each)
                 each.transport.abort()

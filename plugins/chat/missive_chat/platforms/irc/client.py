@@ -272,7 +272,10 @@ class IrcPlatform:
         link = self._connected()
         name = await self._whom(link, message.place)
         width = min(TEXT, LINE - len(f":{self._mask(link)} PRIVMSG {name} :".encode()))
-        lines = list(pieces(self.render(message.text), width))
+        text = self.render(message.text)
+        if len(text.encode("utf-8", "replace")) > self.capabilities.max_text:
+            raise ChatError(f"a message may have {self.capabilities.max_text} bytes", permanent=True)
+        lines = list(pieces(text, width))
         if not lines:
             raise ChatError("there is no text in the message", permanent=True)
         with link.fence(name) as fence:

@@ -25,7 +25,8 @@ def _checks(link: Link, channels: Channels, *, nick: str, tls: bool, trust: bool
     if "account-tag" in link.caps:
         yield Check("accounts", "ok", "the server says which account a message is from (account-tag)")
     elif trust:
-        yield Check("accounts", "warn", "`trust_nicks`: whoever takes a nick of `users` is taken for him")
+        words = "`trust_nicks`: whoever takes a nick of `users` is taken for him"
+        yield Check("accounts", "warn", words, "let only people connect whom you know")
     else:
         yield Check(
             "accounts",
@@ -34,7 +35,8 @@ def _checks(link: Link, channels: Channels, *, nick: str, tls: bool, trust: bool
             "choose a network that has it, or set `trust_nicks = true` on a closed one",
         )
     if "message-tags" not in link.caps:
-        yield Check("msgid", "warn", "messages have no ids here: a line that is played back would be answered again")
+        words = "messages have no ids here: a line that is played back would be answered again"
+        yield Check("msgid", "warn", words, "let no bouncer play lines back, or choose a server with message-tags")
     for name, reason in channels.reasons(link).items():
         if reason is None:
             yield Check(f"channel {name}", "ok", f"we are in {name}")

@@ -81,6 +81,7 @@ class XmppPlatform:
         self._heard: deque[tuple[Inbound, bool]] = deque()
         """With each message whether the server had kept it for us."""
         self._more = asyncio.Event()
+        self._opened = anyio.Event()
         self._behind: deque[str] = deque()
         """Whose archives are to be looked through for what we missed."""
         self._caught_up = False
@@ -124,6 +125,7 @@ class XmppPlatform:
             self._store = await files.find_store(stream)
             for name in self._behind:
                 await self._archive_of(stream, name)
+            self._opened.set()
         except BaseException:
             with anyio.CancelScope(shield=True):
                 await self.close()
@@ -152,6 +154,7 @@ class XmppPlatform:
 
     async def close(self) -> None:
         stream, self._stream = self._stream, None
+        self._opened = anyio.Event()
         if stream is not None:
             await stream.close()
         for waiting in self._waiting.values():
@@ -313,6 +316,8 @@ class XmppPlatform:
     async def send(self, message: Outgoing) -> str:
         stream = self._connected(message.place)
         text, url = self.render(message.text).strip(), None
+        if len(text) > _CAN.max_text:
+            raise ChatError(f"a message may have {_CAN.max_text} characters", permanent=True)
         if message.file is not None:
             if self._store is None:
                 raise ChatError("the XMPP server has no store for files (XEP-0363)", permanent=True)
@@ -344,6 +349,8 @@ class XmppPlatform:
         await self._sent(stream, place, ours, xml)
 
     async def find(self, message: Outgoing) -> str | None:
+        with anyio.move_on_after(PATIENCE):  # the rooms, and with them their archives, come last
+            await self._opened.wait()
         self._connected(message.place)
         name = self._account if message.place.is_direct else message.place.chat
         archive = self._archives.get(name)

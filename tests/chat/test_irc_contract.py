@@ -46,7 +46,7 @@ class IrcRig(Rig):
         self.proxy = proxy
         base = {
             **options("irc"), "server": "127.0.0.1", "port": port, "tls": False, "nick": "bot", "channels": (OPS,),
-            "line_interval": 0.0, "ping": 1.0, **given,
+            "line_interval": 0.0, **given,
         }  # fmt: skip
         self.options = base
         self.wrong_options = {**base, **wrong}

@@ -49,7 +49,7 @@ class Ngircd(Server):
             + (f"Password = {self.password}\n" if self.password else "")
             + ("ServerUID = nobody\nServerGID = nogroup\n" if os.geteuid() == 0 else "")
             + "[Limits]\nMaxConnections = 0\nMaxConnectionsIP = 0\nMaxJoins = 0\n"
-            + "MaxNickLength = 20\nMaxPenaltyTime = 1\n"
+            + "MaxNickLength = 20\nMaxPenaltyTime = 0\n"
             + "[Options]\nDNS = no\nIdent = no\nPAM = no\n",
             encoding="utf-8",
         )

@@ -153,7 +153,7 @@ class Link:
             self.lost = why
             self.cut_while_sending |= any(fence.written for fence in self.fences) or "flood" in why.lower()
         for fence in self.fences:
-            fence.error = ChatError(f"the IRC server was lost: {why}", maybe_sent=fence.written)
+            fence.error = fence.error or ChatError(f"the IRC server was lost: {self.lost}", maybe_sent=fence.written)
             fence.passed.set()
         return ChatError(f"the IRC server was lost: {self.lost}")
 

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-import time
 import uuid
-from collections import deque
-from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +19,6 @@ from missive_chat.platform import (
     ChatError,
     ChatLoginError,
     Check,
-    Inbound,
     Outgoing,
     Place,
     PlatformContext,
@@ -31,9 +27,9 @@ from missive_chat.platform import (
 )
 from missive_chat.platforms.plain import plain
 from missive_chat.platforms.xmpp import doctor, files, names as n
-from missive_chat.platforms.xmpp.archive import Archive
+from missive_chat.platforms.xmpp.hearing import Hearing
 from missive_chat.platforms.xmpp.inbound import Translator, stanza_id
-from missive_chat.platforms.xmpp.rooms import Room, Rooms
+from missive_chat.platforms.xmpp.rooms import Rooms
 from missive_chat.platforms.xmpp.stream import PATIENCE, Stream, refusal
 
 if TYPE_CHECKING:
@@ -53,8 +49,6 @@ _CAN = ChatCapabilities(
     single_owner=False,
     dialect="styling",
 )
-_MUCH, _LITTLE = 10_000, 1000
-"""So many messages may wait before the server has to, and what we send, too; so few before it may go on."""
 _SEARCHED = 100
 """Messages of an archive that are looked through for one of ours."""
 _NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
@@ -77,18 +71,10 @@ class XmppPlatform:
         self._rooms: Rooms | None = None
         self._store: files.Store | None = None
         self._translator = self._new_translator()
-        self._archives: dict[str, Archive] = {}
-        self._heard: deque[tuple[Inbound, bool]] = deque()
-        """With each message whether the server had kept it for us."""
-        self._more = asyncio.Event()
         self._opened = anyio.Event()
-        self._behind: deque[str] = deque()
-        """Whose archives are to be looked through for what we missed."""
-        self._caught_up = False
-        self._paused = False
-        """Nothing is read: too much waits already."""
-        self._waiting: dict[str, asyncio.Future[None]] = {}
-        """Messages on their way, by the id that we gave them."""
+        self._hearing: Hearing | None = None
+        self._waiting: dict[str, tuple[asyncio.Future[None], str]] = {}
+        """Messages on their way and where they go, by the id that we gave them."""
 
     @property
     def capabilities(self) -> ChatCapabilities:
@@ -106,25 +92,21 @@ class XmppPlatform:
     async def open(self) -> None:
         if not re.fullmatch(r"[^@/\s]+@[^@/\s]+", self._account):
             raise ChatLoginError(f"`jid` is `{self._account}`, which is no address like bot@example.org")
-        self._heard.clear()
-        self._archives.clear()
-        self._behind.clear()
-        self._behind.append(self._account)
-        self._caught_up = self._paused = False
         stream = self._stream = Stream(self._options, self._account)
         passwords = self._options["room_passwords"] or {}
-        rooms = self._rooms = Rooms(
-            stream, self._options["channels"], self._nick, passwords, self._context.log, self._joined
-        )
+        rooms = self._rooms = Rooms(stream, self._options["channels"], self._nick, passwords, self._context.log)
         self._translator = self._new_translator()
+        hearing = self._hearing = Hearing(
+            stream, self._account, rooms, self._translator, self._context.cursor, float(self._options["max_age"])
+        )
+        rooms.joined = hearing.joined
         await stream.open(self._prepare)
         try:
             self._context.alive()
             stream.client.send_presence()
             await rooms.join()
             self._store = await files.find_store(stream)
-            for name in self._behind:
-                await self._archive_of(stream, name)
+            await hearing.begin()
             self._opened.set()
         except BaseException:
             with anyio.CancelScope(shield=True):
@@ -132,15 +114,16 @@ class XmppPlatform:
             raise
 
     async def listen(self, receive: Receive) -> None:
-        stream, rooms = self._stream, self._rooms
+        stream, rooms, hearing = self._stream, self._rooms, self._hearing
         assert stream is not None, "open it first"
         assert rooms is not None
+        assert hearing is not None
         failure: ChatError | None = None
         try:
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._watch, stream, rooms)
+                tasks.start_soon(self._watch, stream, rooms, hearing)
                 try:
-                    await self._hand_over(stream, receive)
+                    await hearing.hand_over(receive)
                 except ChatError as error:
                     failure = error
                 tasks.cancel_scope.cancel()
@@ -157,10 +140,7 @@ class XmppPlatform:
         self._opened = anyio.Event()
         if stream is not None:
             await stream.close()
-        for waiting in self._waiting.values():
-            if not waiting.done():
-                waiting.cancel()
-        self._waiting.clear()
+        self._give_up()
 
     def _prepare(self, client: ClientXMPP) -> None:
         from slixmpp.xmlstream.handler import Callback
@@ -181,132 +161,54 @@ class XmppPlatform:
             may_fetch=self._hosts.allow,
         )
 
-    def _joined(self, room: Room) -> None:
-        self._behind.append(room.name)
-        self._more.set()
-
-    async def _archive_of(self, stream: Stream, name: str) -> Archive | None:
-        """Return the archive of a room, or with our own address ours, if there is one."""
-        if name in self._archives:
-            return self._archives[name]
-        is_room = name != self._account
-        if is_room:
-            has = self._rooms is not None and n.MAM in self._rooms.rooms[name].features
-        else:
-            has = await self._has_archive(stream)
-        if not has:
-            return None
-        archive = self._archives[name] = Archive(stream, name, self._context.cursor, is_room=is_room)
-        await archive.begin()
-        return archive
-
-    async def _has_archive(self, stream: Stream) -> bool:
-        iq = stream.client.make_iq_get(ito=self._account)
-        iq.enable("disco_info")
-        try:
-            return n.MAM in (await stream.ask(iq))["disco_info"]["features"]
-        except ChatError as error:
-            if error.permanent:
-                return False
-            raise
-
-    async def _watch(self, stream: Stream, rooms: Rooms) -> None:
+    async def _watch(self, stream: Stream, rooms: Rooms, hearing: Hearing) -> None:
         """Ask whether the server and the rooms are still there."""
         while True:
             with anyio.move_on_after(self._ping):
                 await stream.ended.wait()
                 raise stream.lost()
-            if self._paused:  # it waits for us, not we for it
+            if hearing.paused:  # it waits for us, not we for it
                 continue
             try:
                 await stream.ping(self._ping)
                 self._context.alive()
                 await rooms.keep(self._ping)
             except ChatError:
-                if not self._paused:
+                if not hearing.paused:
                     raise
 
     # --- what comes in
 
     def _on_end(self, _: object) -> None:
-        self._more.set()
-        if self._stream is not None:
-            for waiting in self._waiting.values():
-                if not waiting.done():
-                    waiting.set_exception(self._stream.lost(maybe_sent=True))
+        self._give_up()
+        if self._hearing is not None:
+            self._hearing.wake()
+
+    def _give_up(self) -> None:
+        """Whoever waits for an answer gets none any more."""
+        for waiting, _ in self._waiting.values():
+            if not waiting.done():
+                why = self._stream.why if self._stream is not None else "it was closed"
+                waiting.set_exception(ChatError(f"the connection to the XMPP server was lost: {why}", maybe_sent=True))
 
     def _on_message(self, message: Any) -> None:
         self._context.alive()
-        xml: Element = message.xml
-        waiting = self._waiting.get(message["id"])
-        if message["type"] == "error":
-            if waiting is not None and not waiting.done():
-                waiting.set_exception(refusal(message, f"the message to {message['from']} was not taken", outside=True))
-            return
-        room = str(message["from"].bare)
-        if waiting is not None and message["type"] == "groupchat" and message["from"] == self._ours_in(room):
-            if given := stanza_id(xml, room):
+        waiting, chat = self._waiting.get(message["id"], (None, ""))
+        sender, kind = message["from"], message["type"]
+        if kind == "error":
+            # not from somebody in the room, who sees the id, too
+            if waiting is not None and not waiting.done() and sender == chat:
+                waiting.set_exception(refusal(message, f"the message to {chat} was not taken", outside=True))
+        elif waiting is not None and kind == "groupchat" and sender == self._ours_in(chat):
+            if given := stanza_id(message.xml, chat):
                 self._translator.ours[given] = message["id"]
             if not waiting.done():
                 waiting.set_result(None)
-            return
-        inbound = self._translator.inbound(xml, message["from"])
-        if inbound is not None:
-            self._heard.append((inbound, xml.find(n.DELAY) is not None))
-            self._more.set()
-            transport = self._stream.client.transport if self._stream is not None else None
-            if len(self._heard) >= _MUCH and transport is not None and self._caught_up and not self._paused:
-                self._paused = True
-                transport.pause_reading()
+        elif self._hearing is not None and self._stream is not None:
+            self._hearing.hear(message)
 
     def _ours_in(self, room: str) -> str:
         return f"{room}/{self._rooms.our_nick(room)}" if self._rooms is not None else ""
-
-    async def _hand_over(self, stream: Stream, receive: Receive) -> None:
-        """First what was missed, then what comes."""
-        known: set[str] = set()
-        while True:
-            while self._behind:
-                archive = await self._archive_of(stream, self._behind.popleft())
-                if archive is not None:
-                    await self._catch_up(archive, receive, known)
-            self._caught_up = True
-            while self._heard and not self._behind:
-                inbound, kept = self._heard.popleft()
-                if self._paused and len(self._heard) <= _LITTLE and stream.client.transport is not None:
-                    self._paused = False
-                    stream.client.transport.resume_reading()
-                if inbound.event_id in known or (kept and self._is_archived(inbound)):
-                    continue
-                await receive(inbound)
-                await self._passed(inbound)
-            if self._behind:
-                continue
-            if stream.ended.is_set():
-                raise stream.lost()
-            self._more.clear()
-            await self._more.wait()
-
-    async def _catch_up(self, archive: Archive, receive: Receive, known: set[str]) -> None:
-        async with aclosing(archive.pages(float(self._options["max_age"]))) as pages:
-            async for page in pages:
-                for found in page:
-                    inbound = self._translator.inbound(found.xml, found.sender, archive_id=found.id, stamp=found.stamp)
-                    if inbound is not None:
-                        known.add(inbound.event_id)
-                        await receive(inbound)
-                    await archive.passed(found.id, found.stamp or time.time())
-
-    def _is_archived(self, inbound: Inbound) -> bool:
-        """What is kept for us is in the archive, too, and was said before we were there for the first time, if not."""
-        return not inbound.place.is_direct or self._account in self._archives
-
-    async def _passed(self, inbound: Inbound) -> None:
-        name = self._account if inbound.place.is_direct else inbound.place.chat
-        archive = self._archives.get(name)
-        prefix = f"xmpp:{name}:"
-        if archive is not None and inbound.event_id.startswith(prefix):
-            await archive.passed(inbound.event_id.removeprefix(prefix), inbound.sent_at or time.time())
 
     # --- what goes out
 
@@ -353,7 +255,7 @@ class XmppPlatform:
             await self._opened.wait()
         self._connected(message.place)
         name = self._account if message.place.is_direct else message.place.chat
-        archive = self._archives.get(name)
+        archive = self._hearing.archives.get(name) if self._hearing is not None else None
         if archive is None:
             return None
         of = message.place.chat if message.place.is_direct else None
@@ -379,8 +281,9 @@ class XmppPlatform:
     async def check(self) -> tuple[Check, ...]:
         stream = self._connected(None)
         assert self._rooms is not None
+        assert self._hearing is not None
         await stream.ping(PATIENCE)
-        return doctor.look(stream, self._rooms, self._archives.keys(), self._store)
+        return doctor.look(stream, self._rooms, self._hearing.archives.keys(), self._store)
 
     def _connected(self, place: Place | None) -> Stream:
         stream = self._stream
@@ -421,7 +324,7 @@ class XmppPlatform:
     async def _sent(self, stream: Stream, place: Place, ours: str, xml: Element) -> None:
         """Send, and wait until the room shows it, or our server has dealt with it."""
         waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting[ours] = waiting
+        self._waiting[ours] = waiting, place.chat
         try:
             stream.client.send_xml(xml)
             if not place.is_direct and self._is_room(place.chat):

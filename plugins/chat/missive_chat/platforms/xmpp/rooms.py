@@ -35,17 +35,11 @@ class Rooms:
     """Of one connection."""
 
     def __init__(
-        self,
-        stream: Stream,
-        names: Iterable[str],
-        nick: str,
-        passwords: Mapping[str, Any],
-        log: Logger,
-        joined: Callable[[Room], None],
+        self, stream: Stream, names: Iterable[str], nick: str, passwords: Mapping[str, Any], log: Logger
     ) -> None:
-        """`joined` is called whenever we have come into a room."""
         self._stream = stream
-        self._joined = joined
+        self.joined: Callable[[Room], None] = lambda _: None
+        """Called whenever we have come into a room."""
         self._passwords = passwords
         self._log = log
         self._joining: dict[str, asyncio.Future[str | None]] = {}
@@ -110,7 +104,7 @@ class Rooms:
         if room.refused is None:
             room.pause = _FIRST_PAUSE
             room.features = await self._features(room.name)
-            self._joined(room)
+            self.joined(room)
         else:
             self._log.warning("the room %s does not let us in: %s", room.name, room.refused)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 
 import pytest
@@ -13,6 +14,23 @@ pytest_plugins = ["support.chat.matrix", "support.agents", "support.cores", "sup
 @pytest.fixture
 def anyio_backend() -> tuple[str, dict[str, object]]:
     return "asyncio", {"loop_factory": Loop}
+
+
+ABSENT = frozenset(os.environ.get("MISSIVE_TEST_WITHOUT", "").split())
+"""Servers that cannot be had on this machine, said by whoever runs the tests. A server that is absent and not named
+here is an error."""
+
+
+def pytest_report_header() -> str | None:
+    return f"NOT TESTED, because MISSIVE_TEST_WITHOUT says so: {', '.join(sorted(ABSENT))}" if ABSENT else None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the modules that need (``NEEDS``) what is said to be absent."""
+    if ABSENT:
+        out = [item for item in items if ABSENT & set(getattr(getattr(item, "module", None), "NEEDS", ()))]
+        config.hook.pytest_deselected(items=out)
+        items[:] = [item for item in items if item not in out]
 
 
 def pytest_configure() -> None:

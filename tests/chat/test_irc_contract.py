@@ -18,6 +18,8 @@ from support.chat.irc_services import Services
 from support.chat.rigs import options
 from support.cutting import CuttingProxy
 
+NEEDS = ("inspircd", "ngircd")
+
 ACCOUNTS = {"bot": "right-secret", "alice": "pw"}
 OPS = "#ops"
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from missive_host.demo.fleet import AgentProcess
 
+NEEDS = ("inspircd",)
+
 ACCOUNTS = {"bot": "s3cret-of-the-bot", "alice": "pw", "bob": "pw"}
 
 

@@ -16,6 +16,8 @@ from support.chat.irc_servers import Inspircd
 from support.chat.irc_services import Services
 from support.chat.rigs import Positions, Rig, context, listening, outgoing
 
+NEEDS = ("inspircd",)
+
 ACCOUNTS = {"bot": "s3cret", "alice": "pw", "bob": "pw"}
 ALICE = ("alice", "pw")
 BOB = ("bob", "pw")

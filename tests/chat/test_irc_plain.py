@@ -14,6 +14,8 @@ from support.chat.irc_people import person
 from support.chat.irc_servers import Ngircd
 from support.chat.rigs import Rig, context, listening, outgoing
 
+NEEDS = ("ngircd",)
+
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Ngircd]:

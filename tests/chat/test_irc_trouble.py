@@ -17,6 +17,8 @@ from support.chat.irc_servers import Inspircd
 from support.chat.rigs import Rig, context, listening, outgoing, settle
 from support.cutting import CuttingProxy
 
+NEEDS = ("inspircd",)
+
 OPS = Place(chat="#ops")
 
 

@@ -20,6 +20,8 @@ from support.chat.rigs import options
 from support.chat.xmpp_people import BODY, REPLACE, STATES, Person, person
 from support.cutting import CuttingProxy
 
+NEEDS = ("prosody",)
+
 OOB_URL = "{jabber:x:oob}x/{jabber:x:oob}url"
 
 

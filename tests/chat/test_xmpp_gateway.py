@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from missive_host.demo.fleet import AgentProcess
 
+NEEDS = ("prosody",)
+
 OPS = "ops@muc.localhost"
 
 

@@ -18,6 +18,8 @@ from support.chat.prosody import Prosody
 from support.chat.rigs import Positions, Rig, context, listening, outgoing, settle
 from support.chat.xmpp_people import BODY, REPLACE, STATES, person
 
+NEEDS = ("prosody",)
+
 OPS = "ops@muc.localhost"
 ALICE = Place(chat="alice@localhost", is_direct=True)
 ROOM = Place(chat=OPS)

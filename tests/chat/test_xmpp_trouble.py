@@ -19,6 +19,8 @@ from support.chat.rigs import Positions, Rig, context, listening, outgoing, sett
 from support.chat.xmpp_people import person
 from support.cutting import CuttingProxy
 
+NEEDS = ("prosody",)
+
 OPS = "ops@muc.localhost"
 ALICE = Place(chat="alice@localhost", is_direct=True)
 ROOM = Place(chat=OPS)

@@ -129,3 +129,32 @@ async def test_a_decision_reaches_the_agent_after_a_kill(home: Home, agent: Agen
         town.server.press(town.messages[0]["id"], f"a:{code}:y", who="bob")
         await town.start()
         await town.until(lambda: any("You answered" in text for text in town.texts()))
+
+
+async def test_a_message_while_the_agent_works_interrupts_it_where_that_is_wanted(
+    home: Home, agent: AgentProcess
+) -> None:
+    more = '[gateway.busy_input]\nmode = "interrupt"\n'
+    async with bridge_of(home, agent, settings=DIRECT, more=more) as town:
+        slow = town.say("sleep 60", room=DM)
+        await town.until(lambda: any("Sleeping" in text for text in town.texts()))
+        town.say("echo rather this", room=DM)
+        await town.until(lambda: "rather this" in town.texts())
+        await town.until(lambda: town.reactions(slow) == ["failed"])
+        await town.until(lambda: any("interrupted by a newer message" in text for text in town.texts()))
+
+
+async def test_a_message_while_the_agent_works_steers_it_where_that_is_wanted(home: Home, agent: AgentProcess) -> None:
+    more = '[gateway.busy_input]\nmode = "steer"\n'
+    async with bridge_of(home, agent, settings=DIRECT, more=more) as town:
+        town.say("sleep 3", room=DM)
+        await town.until(lambda: any("Sleeping" in text for text in town.texts()))
+        state = town.state()
+        town.say("echo faster", room=DM)
+        await town.until(lambda: state.value("SELECT count(*) FROM inbox WHERE verdict = 'accepted'") == 2)
+        state.close()
+        await town.quiet(4)
+        assert len(town.texts()) == 2
+        async with home.core() as core:
+            events = core.core.store.read(lambda tables: tables.events.list())
+        assert "missive.session.busy" in {event.event_type for event in events}

@@ -142,6 +142,25 @@ async def test_what_cannot_be_read_is_logged_and_what_comes_in_the_clear_is_not_
     assert f"the event {lost} of {alice.id}" in caplog.text
 
 
+async def test_a_key_that_comes_later_opens_the_message(alice: Person, account: Account, tmp_path: Path) -> None:
+    async with account.listening() as line:
+        place = await meet(alice, line)
+        await alice.nio.joined_members(place.chat)
+        alice.nio.olm.create_outbound_group_session(place.chat)
+        alice.nio.olm.outbound_group_sessions[place.chat].shared = True  # so she believes
+        said = await alice.say(place.chat, "read me later")
+        clear = {"msgtype": "m.text", "body": "in the clear"}
+        path = f"/_matrix/client/v3/rooms/{place.chat}/send/m.room.message/1"
+        account.server.ask("PUT", path, clear, token=alice.token)
+        await line.text("in the clear")
+        await alice.nio.export_keys(str(tmp_path / "keys"), "passphrase")
+        await line.platform._connection.nio.import_keys(str(tmp_path / "keys"), "passphrase")
+        account.server.ask("PUT", path.replace("/1", "/2"), clear, token=alice.token)
+        inbound = await line.text("read me later")
+    assert inbound.event_id == said
+    assert inbound.unauthentic is None
+
+
 async def test_nothing_is_sent_in_the_clear_to_an_encrypted_room(
     alice: Person, account: Account, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -66,6 +66,23 @@ async def test_who_is_meant_in_a_room(synapse: Synapse, account: Account) -> Non
         assert not any(each.place.is_direct for each in line.heard)
 
 
+async def test_a_room_of_three_is_not_direct_also_after_a_restart(synapse: Synapse, account: Account) -> None:
+    async with Person(synapse, "alice") as alice, Person(synapse, "bob") as bob:
+        account.options["users"] = (alice.id,)
+        async with account.listening() as line:
+            room = await alice.room(account.id, bob.id, direct=True)
+            await alice.is_in(room, account.id)
+            await alice.say(room, "one")
+            await line.text("one")
+        await alice.say(room, "two")
+        async with account.listening() as again:
+            await again.text("two")
+            assert not [each for each in (*line.heard, *again.heard) if each.place.is_direct]
+            await alice.nio.room_kick(room, bob.id)
+            await alice.say(room, "three")
+            assert (await again.text("three")).place.is_direct
+
+
 async def test_threads_and_replies(synapse: Synapse, account: Account) -> None:
     async with Person(synapse, "alice") as alice, Person(synapse, "bob") as bob:
         account.options["users"] = (alice.id,)

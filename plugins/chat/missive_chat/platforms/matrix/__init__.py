@@ -6,6 +6,8 @@
 `session`               what of the login is kept
 `keys`                  end-to-end encryption: one owner of the keys, sharing them, encrypting
 `sync`                  what happens in the rooms, from the position that was written down
+`invitations`           which are followed
+`sealed`                messages whose key has not come yet
 `events`                an event becomes an `Inbound`
 `contents`, `html`      a message becomes the content of an event
 `media`                 files, encrypted ones, too

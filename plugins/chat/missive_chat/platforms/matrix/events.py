@@ -32,7 +32,7 @@ def read(event: Mapping[str, Any], room: Room, *, decrypted: bool = False) -> In
     event_id, sender = event.get("event_id"), event.get("sender")
     if not isinstance(event_id, str) or not isinstance(sender, str) or sender == room.me or "state_key" in event:
         return None
-    content = _table(event.get("content"))
+    content = table(event.get("content"))
     stamp = event.get("origin_server_ts")
     common: dict[str, Any] = {
         "event_id": event_id,
@@ -47,17 +47,17 @@ def read(event: Mapping[str, Any], room: Room, *, decrypted: bool = False) -> In
         return Inbound(kind="delete", place=Place(chat=room.id, is_direct=room.is_direct), message_id=gone, **common)
     if kind != "m.room.message" or not isinstance(content.get("msgtype"), str):
         return None
-    relation = _table(content.get("m.relates_to"))
+    relation = table(content.get("m.relates_to"))
     related = _text(relation.get("event_id"))
     if relation.get("rel_type") == "m.replace" and related:
-        return _message(_table(content.get("m.new_content")), room, common, decrypted, kind="edit", message_id=related)
+        return _message(table(content.get("m.new_content")), room, common, decrypted, kind="edit", message_id=related)
     return _message(content, room, common, decrypted, kind="message", message_id=event_id)
 
 
 def _message(content: Mapping[str, Any], room: Room, common: dict[str, Any], decrypted: bool, **what: Any) -> Inbound:
-    relation = _table(content.get("m.relates_to"))
+    relation = table(content.get("m.relates_to"))
     thread = _text(relation.get("event_id")) if relation.get("rel_type") == "m.thread" else None
-    replied = _text(_table(relation.get("m.in_reply_to")).get("event_id"))
+    replied = _text(table(relation.get("m.in_reply_to")).get("event_id"))
     reply_to = None if thread and relation.get("is_falling_back") is True else replied
     text = _text(content.get("body")) or ""
     if replied:
@@ -89,14 +89,14 @@ def _file(content: Mapping[str, Any], text: str) -> tuple[str, tuple[Attachment,
     """Return the caption and the file."""
     name = _text(content.get("filename"))
     caption = text if name and name != text else ""
-    info = _table(content.get("info"))
-    sealed = _table(content.get("file"))
+    info = table(content.get("info"))
+    sealed = table(content.get("file"))
     url = _text(sealed.get("url")) or _text(content.get("url"))
     if url is None:
         return text, ()
     known: dict[str, Any] = {"url": url}
     if sealed:
-        key, digest = _table(sealed.get("key")).get("k"), _table(sealed.get("hashes")).get("sha256")
+        key, digest = table(sealed.get("key")).get("k"), table(sealed.get("hashes")).get("sha256")
         known |= {"key": key, "hash": digest, "iv": sealed.get("iv")}
     size = info.get("size")
     return caption, (
@@ -114,7 +114,7 @@ def _mention(content: Mapping[str, Any], text: str, room: Room) -> tuple[bool, s
     by hand. Our name in the middle counts only for clients that say nothing.
     """
     said = content.get("m.mentions")
-    listed = _table(said).get("user_ids")
+    listed = table(said).get("user_ids")
     html = unquote(_text(content.get("formatted_body")) or "")
     names = "|".join(re.escape(name) for name in (room.me, room.my_name, room.me[1:].partition(":")[0]) if name)
     address = re.compile(rf"^\s*@?(?:{names})(?!\w)[ \t]*(?:[:,][ \t]*)?", re.IGNORECASE)
@@ -132,7 +132,7 @@ def _mention(content: Mapping[str, Any], text: str, room: Room) -> tuple[bool, s
     return True, re.sub(rf"[ \t]*{re.escape(room.me)}(?!\w)", "", rest).strip()
 
 
-def _table(value: object) -> Mapping[str, Any]:
+def table(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 

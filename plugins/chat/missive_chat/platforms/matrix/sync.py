@@ -13,11 +13,13 @@ import anyio
 
 from missive_chat.platform import ChatError
 from missive_chat.platforms.matrix.connection import TOKEN_ERRORS, V3, refusal_of
-from missive_chat.platforms.matrix.events import Room, read
+from missive_chat.platforms.matrix.events import Room, read, table
+from missive_chat.platforms.matrix.invitations import Invitations
 from missive_chat.platforms.matrix.keys import asked
+from missive_chat.platforms.matrix.sealed import Sealed
 
 if TYPE_CHECKING:
-    from nio import MatrixRoom, SyncResponse
+    from nio import MatrixRoom, RoomInfo, SyncResponse
 
     from missive_chat.platform import Inbound, PlatformContext, Receive
     from missive_chat.platforms.matrix.connection import Connection
@@ -30,6 +32,7 @@ FULL_SECONDS = 180
 PAGE = 100
 MOST_PAGES = 20
 """Up to so many pages of what was missed in one room are fetched; older ones are left out, and that is logged."""
+NO_SUCH_POSITION = "Invalid stream token"
 LONGEST_WAIT = 30.0
 MOST_FAILURES = 12
 """After so many in a row the connection is made anew."""
@@ -42,6 +45,8 @@ class Sync:
         self._log = context.log
         self._connection = connection
         self._keys = keys
+        self._sealed = Sealed(context.log)
+        self._invitations = Invitations(context, connection)
 
     async def run(self, receive: Receive) -> None:
         """Receive until cancelled; a connection that drops is had again."""
@@ -51,13 +56,12 @@ class Sync:
         while True:
             try:
                 answer = await self._ask(since, full=not state_is_known)
-                await self._keys.upkeep()
             except ChatError as error:
                 failures += 1
                 if failures > MOST_FAILURES or any(code in error.message for code in TOKEN_ERRORS):
                     raise
-                if error.permanent and since is not None:
-                    self._log.warning("%s: the position is not known to the server, going on from now", error)
+                if since is not None and NO_SUCH_POSITION in error.message:
+                    self._log.warning("%s: going on from now", error)
                     since = None
                     continue
                 wait = error.retry_after if error.retry_after is not None else min(2.0 ** (failures - 1), LONGEST_WAIT)
@@ -68,11 +72,16 @@ class Sync:
             self._context.alive()
             if since is not None:
                 await self._take(answer, since, receive)
-            await self._answer_invites()
+            await self._sealed.open(self._connection.nio, lambda event: self._hand_over(event, receive))
+            await self._invitations.take(answer)
             if answer.next_batch != since:
                 since = answer.next_batch
                 await self._context.cursor.set(POSITION, since)
             state_is_known = True
+            try:
+                await self._keys.upkeep()
+            except ChatError as error:
+                self._log.warning("%s; again after the next sync", error)
 
     async def _ask(self, since: str | None, *, full: bool) -> SyncResponse:
         from nio import SyncResponse
@@ -98,13 +107,35 @@ class Sync:
 
     async def _take(self, answer: SyncResponse, since: str, receive: Receive) -> None:
         for room_id, news in answer.rooms.join.items():
-            room = self._connection.nio.rooms[room_id]
-            events = list(news.timeline.events)
-            if news.timeline.limited and news.timeline.prev_batch:
-                events = await self._missed(room_id, news.timeline.prev_batch, since) + events
-            for event in self._since_we_came(events, is_direct(room)):
-                if (inbound := await self._read(event, room)) is not None:
-                    await receive(inbound)
+            try:
+                for event in await self._events(room_id, news, since):
+                    event.room_id = room_id
+                    await self._hand_over(event, receive)
+            except ChatError as error:
+                if not error.permanent:
+                    raise
+                self._log.warning("%s: %s is left out", error, room_id)  # we are not in the room any more
+
+    async def _events(self, room_id: str, news: RoomInfo, since: str) -> list[Any]:
+        """Return what is new in a room."""
+        room = self._connection.nio.rooms[room_id]
+        await self._count(room)
+        events = list(news.timeline.events)
+        if news.timeline.limited and news.timeline.prev_batch:
+            events = await self._missed(room_id, news.timeline.prev_batch, since) + events
+        return self._since_we_came(events, is_direct(room))
+
+    async def _count(self, room: MatrixRoom) -> None:
+        """See to it that it is known how many are in a room: the server tells only when it changes."""
+        from nio.responses import RoomSummary
+
+        summary = room.summary
+        if summary is not None and None not in (summary.joined_member_count, summary.invited_member_count):
+            return
+        path = f"{V3}/rooms/{quote(room.room_id, safe='')}/members?not_membership=leave"
+        answer = await self._connection.call("GET", path, doing="ask who is in the room")
+        members = [table(event.get("content")).get("membership") for event in answer.get("chunk", [])]
+        room.update_summary(RoomSummary(members.count("invite"), members.count("join"), None))
 
     async def _missed(self, room_id: str, before: str, since: str) -> list[Any]:
         """Return what happened between two syncs and is in neither, oldest first."""
@@ -147,18 +178,18 @@ class Sync:
         before = ((source.get("unsigned") or {}).get("prev_content") or {}).get("membership")
         return source["content"].get("membership") == membership and before != membership
 
-    async def _read(self, event: Any, room: MatrixRoom) -> Inbound | None:
+    async def _hand_over(self, event: Any, receive: Receive) -> None:
+        """Have an event received, if there is something in it; one that cannot be read is kept for a while."""
         from nio import MegolmEvent
 
-        me = self._connection.user_id
         if isinstance(event, MegolmEvent):
-            if event.sender != me:
-                why = "we have no key for it" if self._connection.nio.olm is not None else "`encryption` is not on"
-                self._log.warning(
-                    "the event %s of %s in %s cannot be read: %s", event.event_id, event.sender, room.room_id, why
-                )
-            return None
-        sender = event.source.get("sender")
+            if event.sender != self._connection.user_id:
+                self._sealed.keep(event, can_open=self._connection.nio.olm is not None)
+        elif (inbound := await self._read(event, self._connection.nio.rooms[event.room_id])) is not None:
+            await receive(inbound)
+
+    async def _read(self, event: Any, room: MatrixRoom) -> Inbound | None:
+        me, sender = self._connection.user_id, event.source.get("sender")
         inbound = read(
             event.source,
             Room(
@@ -166,7 +197,7 @@ class Sync:
                 my_name=room.users[me].display_name or "" if me in room.users else "",
                 sender_name=(room.user_name(sender) or "") if isinstance(sender, str) else "",
             ),
-            decrypted=bool(event.decrypted) if hasattr(event, "decrypted") else False,
+            decrypted=bool(getattr(event, "decrypted", False)),
         )  # fmt: skip
         if inbound is not None and inbound.kind == "edit" and not await self._is_by(inbound):
             self._log.warning("%s changes what somebody else has written: left alone", inbound.event_id)
@@ -183,38 +214,6 @@ class Sync:
                 raise
             return False
         return original.get("sender") == inbound.sender.id
-
-    # --- invitations
-
-    async def _answer_invites(self) -> None:
-        client = self._connection.nio
-        for room_id, room in list(client.invited_rooms.items()):
-            if not self._welcome(room_id, room.inviter, is_direct=room.member_count <= 2):
-                self._log.info("the invitation of %s to %s is left open", room.inviter, room_id)
-                del client.invited_rooms[room_id]
-                continue
-            try:
-                await self._join(room_id)
-            except ChatError as error:
-                self._log.warning("%s", error)
-                if not error.permanent:
-                    continue  # tried again after the next sync
-            client.invited_rooms.pop(room_id, None)
-
-    async def _join(self, room_id: str) -> None:
-        await self._connection.call(
-            "POST", f"{V3}/join/{quote(room_id, safe='')}", {}, doing=f"join {room_id}", seconds=FULL_SECONDS
-        )
-        self._log.info("joined %s", room_id)
-
-    def _welcome(self, room_id: str, inviter: str | None, *, is_direct: bool) -> bool:
-        """Tell whether an invitation is followed: by whom we listen to, or to a room that we are set to be in."""
-        options = self._context.options
-        if not options.get("auto_join", True) or inviter is None:
-            return False
-        known = {name for key in ("users", "admins", "approvers") for name in options.get(key) or ()}
-        stranger = is_direct and options.get("dm_policy") in ("open", "pairing")
-        return inviter in known or room_id in (options.get("channels") or ()) or stranger
 
 
 def is_direct(room: MatrixRoom) -> bool:

@@ -73,7 +73,7 @@ class Answer:
     def __init__(self, code: str) -> None:
         self._code = code
         self._artifacts: dict[str, Artifact] = {}
-        self._messages: list[str] = []
+        self._message = ""
         self._message_files: list[FoundFile] = []
         self._said: str | None = None
         """What the task's status says."""
@@ -141,7 +141,7 @@ class Answer:
         return f"⚠️ {words.rstrip('.')}. (code `{self._code}`)"
 
     def _blocks(self) -> list[str]:
-        blocks = [text for text in self._messages if text]
+        blocks = [self._message] if self._message else []
         shown = [artifact for artifact in self._artifacts.values() if artifact.text]
         many = len(self._artifacts) > 1
         blocks += [f"**{each.name}**\n{each.text}" if many and each.name else each.text for each in shown]
@@ -156,9 +156,8 @@ class Answer:
 
     def _payload(self, shape: str, value: Json) -> None:
         if shape == "message":
-            text, files = read_parts(value.get("parts", ()))
-            self._messages.append(text)
-            self._message_files += files
+            # a message is the whole answer: another one is that of the agent asked once more after a crash
+            self._message, self._message_files = read_parts(value.get("parts", ()))
             return
         self.task = value.get("taskId") or value.get("id") or self.task
         if shape == "artifactUpdate":

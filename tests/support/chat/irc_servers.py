@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 from support.chat.irc_services import SERVICES
@@ -34,6 +35,9 @@ CONFIG = """<config format="xml">
 {modules}
 """
 
+STANDIN = (sys.executable, str(Path(__file__).with_name("irc_standin.py")))
+"""What is started where the server itself is not installed."""
+
 
 class Ngircd(Server):
     """ngIRCd: no capability but ``multi-prefix``, no ids, no accounts; it throws out whoever sends too long a line."""
@@ -43,6 +47,9 @@ class Ngircd(Server):
 
     def command(self) -> list[str]:
         self.port = free_port()
+        found = program("ngircd")
+        if found is None:
+            return [*STANDIN, "plain", self.password, "100000", str(self.port)]
         config = self.folder / "ngircd.conf"
         config.write_text(
             f"[Global]\nName = irc.localhost\nInfo = a test\nListen = {HOST}\nPorts = {self.port}\n"
@@ -53,7 +60,7 @@ class Ngircd(Server):
             + "[Options]\nDNS = no\nIdent = no\nPAM = no\n",
             encoding="utf-8",
         )
-        return [program("ngircd") or "ngircd", "-n", "-f", str(config)]
+        return [found, "-n", "-f", str(config)]
 
     def ready(self) -> bool:
         return greets(self.port)
@@ -69,10 +76,14 @@ class Inspircd(Server):
 
     def command(self) -> list[str]:
         self.port, self.tls_port, self.link_port = free_port(), free_port(), free_port()
+        found = program("inspircd")
+        if found is None:
+            tls = (str(self.tls_port), *map(str, self.certificate)) if self.certificate else ()
+            return [*STANDIN, "ircv3", "", str(self.threshold), str(self.port), str(self.link_port), *tls]
         config = self.folder / "inspircd.conf"
         config.write_text(self._config(), encoding="utf-8")
         as_root = ["--runasroot"] if os.geteuid() == 0 else []
-        return [program("inspircd") or "inspircd", "--nofork", *as_root, f"--config={config}"]
+        return [found, "--nofork", *as_root, f"--config={config}"]
 
     def ready(self) -> bool:
         return greets(self.port)

@@ -98,7 +98,6 @@ async def test_what_came_while_nobody_was_there_is_answered_once(home: Home, age
 def keep(town: Town, sent: Sent) -> None:
     """Keep a copy of what was sent, as large providers do."""
     connection = town.imap.login(town.user)
-    connection.create("Sent")
     connection.append("Sent", "(\\Seen)", "", sent.octets)
     connection.logout()
 
@@ -129,11 +128,7 @@ async def test_a_kill_while_it_sends_where_none_is_kept(home: Home, agent: Agent
 
 
 async def test_a_kill_before_anything_was_taken(home: Home, agent: AgentProcess) -> None:
-    async with mail_bridge(home, agent, KEEPING, forward=keep, start=False) as town:
-        connection = town.imap.login(town.user)
-        connection.create("Sent")
-        connection.logout()
-        await town.start()
+    async with mail_bridge(home, agent, KEEPING, forward=keep) as town:
         town.smtp.next.data.append("silence")
         town.write("echo exactly once")
         await town.until(lambda: not town.smtp.next.data)

@@ -124,6 +124,9 @@ async def mail_bridge(
         town: Town
         with SmtpServer(forward=(lambda sent: forward(town, sent)) if forward else None) as smtp:
             town = Town(home, imap, smtp, imap.new_user())
+            connection = imap.login(town.user)
+            connection.create("Sent")
+            connection.logout()
             text = '[qos]\nretry_backoff = "10ms"\n[gateway]\ndrain = "500ms"\n[adapters.team]\nkind = "email"\n'
             text += "[adapters.team.settings]\n" + settings_of(imap, smtp, town.user, f"bot@{DOMAIN}", settings)
             if other is not None:

@@ -105,9 +105,16 @@ def test_hardly_anything_is_left_out() -> None:
 
 
 def test_each_block_says_what_it_is() -> None:
-    known = {"console", "sh", "json", "ndjson", "toml", "python", "pycon", "text"}
+    known = {"console", "sh", "json", "ndjson", "toml", "python", "pycon", "text", "yaml"}
     wrong = [block.where for block in ALL_BLOCKS if block.language not in known]
     assert not wrong, f"no language, or none that is known: {wrong}"
+
+
+@pytest.mark.parametrize("block", of("yaml"), ids=lambda block: block.where)
+def test_yaml_can_be_read(block: Block) -> None:
+    import yaml
+
+    assert yaml.safe_load(block.text)
 
 
 @pytest.mark.parametrize("block", of("json") + of("ndjson"), ids=lambda block: block.where)

@@ -101,6 +101,51 @@ async def test_a_dropped_connection_is_made_anew_without_a_loss(home: Home, agen
         assert len(town.server.listeners) == 1
 
 
+async def test_an_answer_survives_a_long_way_back(home: Home, agent: AgentProcess) -> None:
+    """It is ready while nobody is connected, and the first tries to connect again fail."""
+    async with bridge_of(home, agent, settings=DIRECT) as town:
+        town.say("sleep 2", room=DM)
+        await town.until(lambda: town.server.typing)
+        town.server.is_away = True
+        await town.server.drop()
+        state = town.state()
+        await town.until(lambda: state.value("SELECT count(*) FROM settled"))
+        state.close()
+        tried = town.server.away_for
+        await town.until(lambda: town.server.away_for >= tried + 3)
+        town.server.is_away = False
+        await town.until(lambda: any("Awake" in text for text in town.texts()))
+
+
+@pytest.mark.parametrize("can", ["idempotent", "can be asked"])
+async def test_a_beginning_whose_sending_is_in_doubt_still_becomes_the_whole_answer(
+    home: Home, agent: AgentProcess, can: str
+) -> None:
+    """The platform has the first words, and takes or finds the message by its key: those are not the answer."""
+    capabilities = {"idempotent_send": can == "idempotent", "can_find": can == "can be asked"}
+    async with bridge_of(home, agent, settings=DIRECT, capabilities=capabilities) as town:
+        town.server.forgets_keys = can != "idempotent"
+        town.server.loses_answer = True
+        town.say("stream 4 0.1", room=DM)
+        await town.until(lambda: _sent(town) == 1)
+        await town.quiet()
+        assert len(town.messages) == 1
+        assert "chunk 4" in town.texts()[0]
+
+
+async def test_a_doubt_is_not_forgotten_when_the_platform_cannot_be_asked_just_now(
+    home: Home, agent: AgentProcess
+) -> None:
+    capabilities = {"idempotent_send": False, "can_find": True, "edits": False}
+    async with bridge_of(home, agent, settings=DIRECT, capabilities=capabilities) as town:
+        town.server.forgets_keys = town.server.loses_answer = True
+        town.server.fails_once = {"find"}
+        town.say("echo exactly once", room=DM)
+        await town.until(lambda: _sent(town) == 1)
+        await town.quiet()
+        assert town.texts() == ["exactly once"]
+
+
 async def test_a_burst_of_200_messages(home: Home, agent: AgentProcess) -> None:
     settings = DIRECT + "rate = 1000\nreactions = false\n"
     async with bridge_of(home, agent, settings=settings, capabilities={"edits": False, "burst": 1000}) as town:

@@ -35,7 +35,8 @@ class Connection:
 
     async def ready(self) -> Platform:
         """Return the platform, as soon as something can be asked of it."""
-        await self._opened.wait()
+        while not self.is_open:
+            await self._opened.wait()
         return self.platform
 
     async def open(self) -> None:
@@ -77,7 +78,8 @@ class Connection:
 
     async def close(self) -> None:
         """Close it, whatever it is doing."""
-        self._opened = anyio.Event()
+        if self.is_open:  # else somebody waits for this very event, and would wait for ever
+            self._opened = anyio.Event()
         with anyio.CancelScope(shield=True):
             await self.platform.close()
 

@@ -58,7 +58,8 @@ class Draft:
 def put(
     db: sqlite3.Connection, conversation: str, owner: str, place: Place, draft: Draft, *, final: bool, now: float
 ) -> None:
-    """Write a message down in a transaction; one that is there already gets the text and the buttons of this one."""
+    """Write a message down in a transaction; one that is there already gets the text and the buttons of this one,
+    unless it is whole, and this is not."""
     buttons = msgspec.json.encode(draft.buttons).decode()
     new = insert(
         db,
@@ -80,8 +81,8 @@ def put(
     if not new:
         db.execute(
             "UPDATE outbox SET wanted = ?, buttons = ?, final = ?, state = 'waiting', attempts = 0 "
-            "WHERE owner = ? AND slot = ?",
-            (draft.text, buttons, int(final), owner, draft.slot),
+            "WHERE owner = ? AND slot = ? AND final <= ?",
+            (draft.text, buttons, int(final), owner, draft.slot, int(final)),
         )
 
 
@@ -253,23 +254,27 @@ class Outbox:
             raise
         except Exception as error:  # noqa: BLE001 - one message must not end the bridge, nor do so at each start
             self._log.warning("a message could not be sent", exc_info=True)
-            fault = ChatError(f"{type(error).__name__}: {error}", permanent=row["attempts"] >= MOST_FAULTS)
+            permanent = row["attempts"] >= MOST_FAULTS
+            fault = ChatError(f"{type(error).__name__}: {error}", permanent=permanent, maybe_sent=True)
             return await self._failed(row, pace, fault)
         return 0
 
     async def _send(self, platform: Platform, row: sqlite3.Row, wanted: str) -> None:
-        message = outgoing(row, wanted)
+        message, can = outgoing(row, wanted), platform.capabilities
         message_id = None
-        if row["attempted"] and platform.capabilities.can_find and not platform.capabilities.idempotent_send:
+        old = bool(row["attempted"]) and can.idempotent_send
+        if row["attempted"] and can.can_find and not can.idempotent_send:
             message_id = await platform.find(message)
+            old = message_id is not None
         if message_id is None:
             if not row["attempted"]:
                 await self._note(row, attempted=1)
             message_id = await platform.send(message)
-        done = bool(row["final"])
+        # one that may have been there before says what was wanted then: an edit makes sure
+        sure = not (old and can.edits and row["file"] is None)
         await self._note(
-            row, message_id=message_id, shown=wanted, attempts=0, state="sent" if done else "waiting",
-            sent_at=self._clock(),
+            row, message_id=message_id, shown=wanted if sure else None, attempts=0,
+            state="sent" if row["final"] and sure else "waiting", sent_at=self._clock(),
         )  # fmt: skip
 
     async def _edit(self, platform: Platform, row: sqlite3.Row, wanted: str) -> None:
@@ -285,16 +290,16 @@ class Outbox:
         log("a message could not be %s: %s", "changed" if row["message_id"] else "sent", error.message)
         pause = error.retry_after or min(LONGEST_PAUSE, 0.5 * 2 ** min(attempts, 8))
         pace.not_before = anyio.current_time() + pause
+        unsure = error.maybe_sent or row["attempted"] or row["message_id"] is not None  # a doubt stays one
         if not row["final"]:  # an answer that grows is only shown as it goes; the end is what counts
             if error.permanent:
                 self._stuck.add(row["owner"])
             if row["message_id"] is None:
-                await self._note(row, attempted=int(error.maybe_sent), error=error.message)
+                await self._note(row, attempted=int(unsure), error=error.message)
             return pause
         if error.permanent or self._clock() - row["created_at"] > GIVE_UP:
             await self._give_up(row, error)
             return 0
-        unsure = error.maybe_sent or row["message_id"] is not None
         await self._note(row, attempts=attempts, error=error.message, attempted=int(unsure))
         return pause
 

@@ -40,6 +40,12 @@ class LineServer:
         self.loses_answer = False
         self.hangs_after_say = False
         self.forgets_keys = False
+        self.is_away = False
+        """Nobody gets in, and who tries is asked to come again in a moment."""
+        self.away_for = 0
+        """How many calls were refused because of that."""
+        self.fails_once: set[str] = set()
+        """The next call of these gets no for an answer, and may be made again."""
         self.limit_after: tuple[int, float] | None = None
         """After so many messages, one is refused with this ``retry_after``."""
         self.listeners: set[asyncio.StreamWriter] = set()
@@ -139,6 +145,12 @@ class LineServer:
     def _answer(self, call: Answer) -> Answer:
         if call.get("token") != TOKEN:
             raise RefusedError("who are you?")
+        if self.is_away:
+            self.away_for += 1
+            raise RefusedError("away", retry_after=0.1)
+        if call.get("do") in self.fails_once:
+            self.fails_once.discard(str(call["do"]))
+            raise RefusedError("not now", retry_after=0.1)
         do = getattr(self, "_do_" + str(call.get("do")), None)
         if do is None:
             raise RefusedError("what do you want?")

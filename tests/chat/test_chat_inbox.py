@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import msgspec
 import pytest
 from missive_chat import inbox
 from missive_chat.inbox import Entry, Inbox
@@ -80,3 +81,44 @@ async def test_what_is_deleted_in_time_is_not_acted_on_and_makes_room(desk: Desk
     await desk.put("4", "four")
     await desk.all_handled()
     assert [text for kind, text in desk.handled if kind == "message"] == ["being handled", "three", "four"]
+
+
+async def test_everybody_who_waits_for_room_gets_it(desk: Desk) -> None:
+    await desk.put("3")
+    await desk.put("4")
+    async with anyio.create_task_group() as group:
+        for number in range(5, 8):
+            group.start_soon(desk.put, f"{number}")
+        await anyio.wait_all_tasks_blocked()
+        desk.open.set()
+    await desk.all_handled()
+    assert len(desk.handled) == 7
+
+
+async def test_half_a_character_is_no_reason_to_lose_a_message(desk: Desk) -> None:
+    await desk.put("\ud83d", "half a smile: \ud83d", sender=Sender(id="ann", name="A\udc80n"))
+    await desk.all_handled()
+    assert ("message", "half a smile: ?") in desk.handled
+
+
+async def test_a_message_that_is_there_again_before_it_is_done_with_is_handled_again(desk: Desk) -> None:
+    """The agent may have refused it before the host's receipt is written down here."""
+    again = msgspec.json.encode(Inbound(event_id="1", place=Place(chat="c"), message_id="1", sender=ANN, text="again"))
+    await desk.state.change(lambda db: db.execute("UPDATE inbox SET event = ? WHERE event_id = '1'", (again.decode(),)))
+    desk.inbox.wake("channel:c:1")
+    await desk.all_handled()
+    assert [text for _, text in desk.handled if text != "waits"] == ["being handled", "again"]
+
+
+async def test_what_is_put_back_after_the_end_waits_for_the_next_inbox(desk: Desk) -> None:
+    await desk.all_handled()
+    desk.inbox.close()
+    change = "UPDATE inbox SET state = 'waiting', event = ? WHERE event_id = '1'"
+    again = msgspec.json.encode(Inbound(event_id="1", place=Place(chat="c"), message_id="1", sender=ANN, text="again"))
+    await desk.state.change(lambda db: db.execute(change, (again.decode(),)))
+    desk.inbox.wake("channel:c")
+    await anyio.wait_all_tasks_blocked()
+    assert ("message", "again") not in desk.handled
+    async with anyio.create_task_group() as group:
+        desk.inbox.open(group)
+    assert ("message", "again") in desk.handled

@@ -152,6 +152,7 @@ class ChatAdapter:
                     await self._presence.quiet()
                     await self._outbox.drained()
                 finally:
+                    self._inbox.close()
                     with anyio.move_on_after(DRAIN, shield=True):
                         await self._outbox.drained()
                     group.cancel_scope.cancel()
@@ -170,13 +171,14 @@ class ChatAdapter:
         self._alive_at = self._clock()
 
     async def _tick(self) -> None:
-        """Note the signs of life, and close what has expired."""
+        """Note the signs of life, look for what waits, and close what has expired."""
         ticks = 0
         while True:
             try:
                 if self._alive_at > self._alive_noted:
                     self._alive_noted = self._alive_at
                     await self._state.set_note("alive", repr(self._alive_at))
+                self._inbox.look()
                 edits, now = self._connection.capabilities.edits, self._clock()
                 if self._state.value("SELECT 1 FROM approvals WHERE state = 'open' AND expires_at <= ?", now):
                     for conversation in await self._state.change(lambda db: approvals.expire(db, now, edits=edits)):  # noqa: B023
@@ -197,6 +199,5 @@ def check_options(name: str, options: Mapping[str, Any]) -> None:
         raise ConfigError(f"{where}: who answers? neither `agent` nor `group` is set", help='agent = "NAME"')
     if options["agent"] is not None and options["group"] is not None:
         raise ConfigError(f"{where}: `agent` and `group` exclude each other", help="keep one of them")
-    for key in ("policy",):
-        if options[key] is not None and options["group"] is None:
-            raise ConfigError(f"{where}.{key}: needs a `group`", help="to one agent there is nothing to choose")
+    if options["policy"] is not None and options["group"] is None:
+        raise ConfigError(f"{where}.policy: needs a `group`", help="to one agent there is nothing to choose")

@@ -35,6 +35,8 @@ class Entry:
     conversation: str
     request: dict[str, Any] | None
     """What was made of it before, as it was to be handed to the host."""
+    stored: str = ""
+    """The event as it was in the inbox."""
 
 
 class Inbox:
@@ -61,15 +63,15 @@ class Inbox:
     async def receive(self, inbound: Inbound) -> bool:
         """Take an event in. False: it is known already. A deleted message that still waits will not be acted on."""
         while self._waiting >= CAPACITY:
-            self._freed = anyio.Event()
             await self._freed.wait()
+        inbound, event = _stored(inbound)
         conversation = key_of(place_of(inbound, self._capabilities))
-        new, self._waiting = await self._state.change(lambda db: self._take(db, inbound, conversation))
+        new, self._waiting = await self._state.change(lambda db: self._take(db, inbound, event, conversation))
         if new:
             self._serve_soon(conversation)
         return new
 
-    def _take(self, db: sqlite3.Connection, inbound: Inbound, conversation: str) -> tuple[bool, int]:
+    def _take(self, db: sqlite3.Connection, inbound: Inbound, event: str, conversation: str) -> tuple[bool, int]:
         new = insert(
             db,
             "inbox",
@@ -77,7 +79,7 @@ class Inbox:
                 "event_id": inbound.event_id,
                 "conversation": conversation,
                 "message_id": inbound.message_id,
-                "event": msgspec.json.encode(inbound).decode(),
+                "event": event,
                 "received_at": self._clock(),
             },
         )
@@ -113,6 +115,14 @@ class Inbox:
     def open(self, group: TaskGroup) -> None:
         """Have everything handled that waits, and what comes, in `group`."""
         self._group = group
+        self.look()
+
+    def close(self) -> None:
+        """Begin nothing more: what is put into the inbox waits there for the next one."""
+        self._group = None
+
+    def look(self) -> None:
+        """Have handled what waits: another one, whose connection has ended, may have put it there."""
         rows = self._state.rows(
             "SELECT conversation, count(*) FROM inbox WHERE state = 'waiting' GROUP BY conversation"
         )
@@ -123,7 +133,6 @@ class Inbox:
     async def handled(self) -> None:
         """Wait until everything that was received has been acted on."""
         while self._waiting:
-            self._freed = anyio.Event()
             await self._freed.wait()
 
     def wake(self, conversation: str) -> None:
@@ -154,6 +163,7 @@ class Inbox:
             event=msgspec.json.decode(row["event"], type=Inbound),
             conversation=conversation,
             request=None if row["request"] is None else json.loads(row["request"]),
+            stored=row["event"],
         )
 
     async def _one(self, entry: Entry) -> None:
@@ -164,15 +174,26 @@ class Inbox:
             self._log.warning("%s", error.message)
             await anyio.sleep(STORAGE_PAUSE)
             return
-        self._freed.set()
+        freed, self._freed = self._freed, anyio.Event()
+        freed.set()
         self._log.debug("%s %s: %s", entry.event.kind, entry.event.event_id, verdict)
 
     def _done(self, db: sqlite3.Connection, entry: Entry, verdict: str) -> int:
+        """Note that an event is done with, unless it is another one by now: the same message, once more."""
         db.execute(
-            "UPDATE inbox SET state = 'done', event = '', request = NULL, verdict = ? WHERE id = ?",
-            (verdict, entry.id),
+            "UPDATE inbox SET state = 'done', event = '', request = NULL, verdict = ? WHERE id = ? AND event = ?",
+            (verdict, entry.id, entry.stored),
         )
         return _waiting(db)
+
+
+def _stored(inbound: Inbound) -> tuple[Inbound, str]:
+    """Return an event and its JSON. Half characters, which no JSON and no database takes, are `?` in both."""
+    try:
+        return inbound, msgspec.json.encode(inbound).decode()
+    except UnicodeEncodeError:
+        text = json.dumps(msgspec.to_builtins(inbound), ensure_ascii=False).encode("utf-8", "replace").decode()
+        return msgspec.json.decode(text, type=Inbound), text
 
 
 def _waiting(db: sqlite3.Connection) -> int:

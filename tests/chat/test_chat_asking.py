@@ -61,6 +61,20 @@ async def test_the_question_is_still_open_after_a_kill(home: Home, agent: AgentP
         assert town.texts()[1] == "You answered: Me"
 
 
+async def test_a_question_waits_for_its_answer_while_older_messages_are_answered(
+    home: Home, agent: AgentProcess
+) -> None:
+    async with bridge_of(home, agent, settings=DIRECT) as town:
+        town.say("sleep 1", room=DM)
+        town.say("ask Who?", room=DM)
+        town.say("echo of before the question", room=DM)
+        await town.until(lambda: len(town.texts()) == 3)
+        assert town.texts()[1:] == ["Who?", "of before the question"]
+        town.say("Me", room=DM)
+        await town.until(lambda: len(town.texts()) == 4)
+        assert town.texts()[3] == "You answered: Me"
+
+
 async def test_an_approver_approves_by_button_once(home: Home, agent: AgentProcess) -> None:
     async with bridge_of(home, agent, settings=ASKS) as town:
         _thread, code = await asked(town)

@@ -77,6 +77,18 @@ async def test_a_stream_grows_in_one_message(home: Home, agent: AgentProcess) ->
         assert town.server.typing
 
 
+async def test_a_message_that_has_grown_ends_when_the_answer_is_a_file_alone(home: Home, agent: AgentProcess) -> None:
+    async with bridge_of(home, agent, settings=DIRECT, capabilities={"attachments_out": 2**21}) as town:
+        town.say("big 1", room=DM)
+        await town.until(lambda: any(message["file"] for message in town.messages))
+        await town.quiet()
+        state = town.state()
+        try:
+            assert state.value("SELECT count(*) FROM outbox WHERE state = 'waiting' OR final = 0") == 0
+        finally:
+            state.close()
+
+
 async def test_an_agent_without_streams_is_asked_without_one(home: Home, push_agent: AgentProcess) -> None:
     async with bridge_of(home, push_agent, settings=DIRECT) as town:
         town.say("echo plainly", room=DM)

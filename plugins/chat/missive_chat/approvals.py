@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from missive_chat import conversations
 from missive_chat.outbox import Draft, put
 from missive_chat.pairing import new_code
 from missive_chat.platform import Button, Place, Sender
@@ -104,10 +105,7 @@ def expire(db: sqlite3.Connection, now: float, *, edits: bool) -> list[str]:
         approval = _approval(row)
         db.execute("UPDATE approvals SET state = 'expired', decided_at = ? WHERE code = ?", (now, approval.code))
         _close(db, approval, "Nobody has answered in time: not approved.", now, edits=edits)
-        db.execute(
-            "UPDATE conversations SET task = NULL, task_agent = NULL, task_state = NULL WHERE key = ? AND task = ?",
-            (approval.conversation, approval.task),
-        )
+        conversations.waits_no_more(db, approval.conversation, approval.task)
     return [row["conversation"] for row in rows]
 
 

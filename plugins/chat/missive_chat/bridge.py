@@ -156,11 +156,9 @@ class Bridge:
         to, scope = self._reply_to(entry, place, envelope), _scope(event)
 
         def work(db: sqlite3.Connection) -> None:
-            waits = conversation.task_state == "input_required"
-            told = replace(conversation, answered=True)
-            if waits:
-                told = replace(told, task=None, task_agent=None, task_state=None)
-            conversations.put(db, told, self._clock())
+            conversations.note(db, conversation.key, self._clock(), answered=1)
+            if conversation.task_state == "input_required":
+                conversations.waits_no_more(db, conversation.key, conversation.task)
             db.execute("DELETE FROM heard WHERE scope = ?", (scope,))
             _decided(db, entry, envelope, to)
 
@@ -258,10 +256,7 @@ class Bridge:
             edits = self._connection.capabilities.edits
             if not approvals.decide(db, approval, decision, sender, now, edits=edits):
                 return False
-            db.execute(
-                "UPDATE conversations SET task = NULL, task_agent = NULL, task_state = NULL WHERE key = ? AND task = ?",
-                (approval.conversation, approval.task),
-            )
+            conversations.waits_no_more(db, approval.conversation, approval.task)
             _decided(db, entry, envelope, to)
             return True
 
@@ -288,11 +283,7 @@ class Bridge:
             case "agent":
                 text = await self._choose(conversation, word.rest)
             case "new":
-                fresh = replace(
-                    conversation,
-                    generation=conversation.generation + 1, task=None, task_agent=None, task_state=None,
-                )  # fmt: skip
-                await self._state.change(lambda db: conversations.put(db, fresh, self._clock()))
+                await self._state.change(lambda db: conversations.begin_anew(db, conversation.key, self._clock()))
                 text = "A new conversation begins."
             case "stop":
                 return await self._stop(entry, place, conversation)
@@ -311,8 +302,8 @@ class Bridge:
             )
         if name not in choice:
             return f"There is no agent `{name[:64]}` here." + (f" There are: {', '.join(choice)}." if choice else "")
-        chosen = replace(conversation, agent=name, task=None, task_agent=None, task_state=None)
-        await self._state.change(lambda db: conversations.put(db, chosen, self._clock()))
+        chosen: dict[str, str | None] = {"agent": name, "task": None, "task_agent": None, "task_state": None}
+        await self._state.change(lambda db: conversations.note(db, conversation.key, self._clock(), **chosen))
         return f"From now on `{name}` answers here."
 
     def _status(self, conversation: Conversation) -> str:
@@ -348,8 +339,7 @@ class Bridge:
         to = self._reply_to(entry, place, envelope)
 
         def work(db: sqlite3.Connection) -> None:
-            told = replace(conversation, task=None, task_agent=None, task_state=None)
-            conversations.put(db, told, self._clock())
+            conversations.waits_no_more(db, conversation.key, tasks[0][0])
             _decided(db, entry, envelope, to)
 
         await self._state.change(work)

@@ -52,18 +52,25 @@ def find(state: State, key: str) -> Conversation:
     return Conversation(**{name: row[name] for name in fields}, answered=bool(row["answered"]))
 
 
-def put(db: sqlite3.Connection, conversation: Conversation, now: float) -> None:
-    """Write a conversation down."""
+def note(db: sqlite3.Connection, key: str, now: float, **values: str | int | None) -> None:
+    """Write down how a conversation stands: only this, for other things of it may have changed meanwhile."""
+    values = {"used_at": now, **values}  # type: ignore[dict-item]
+    names = ", ".join(values)
+    marks = ", ".join("?" * len(values))
+    sets = ", ".join(f"{name} = excluded.{name}" for name in values)
+    sql = f"INSERT INTO conversations (key, {names}) VALUES (?, {marks}) ON CONFLICT (key) DO UPDATE SET {sets}"  # noqa: S608
+    db.execute(sql, (key, *values.values()))
+
+
+def begin_anew(db: sqlite3.Connection, key: str, now: float) -> None:
+    """Begin a new context; no task of the one before waits any more."""
+    note(db, key, now, task=None, task_agent=None, task_state=None)
+    db.execute("UPDATE conversations SET generation = generation + 1 WHERE key = ?", (key,))
+
+
+def waits_no_more(db: sqlite3.Connection, key: str, task: str | None) -> None:
+    """A task has its answer, or has ended. Another one that waits goes on waiting."""
     db.execute(
-        "INSERT OR REPLACE INTO conversations VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            conversation.key,
-            conversation.agent,
-            conversation.generation,
-            conversation.task,
-            conversation.task_agent,
-            conversation.task_state,
-            int(conversation.answered),
-            now,
-        ),
+        "UPDATE conversations SET task = NULL, task_agent = NULL, task_state = NULL WHERE key = ? AND task = ?",
+        (key, task),
     )

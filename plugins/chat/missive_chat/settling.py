@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from missive_chat import approvals
+from missive_chat import approvals, conversations
 from missive_chat.answers import INTERRUPTED, Final
 from missive_chat.chunks import chunks, length, truncated
 from missive_chat.connection import Connection
@@ -109,8 +109,8 @@ class Settling:
         code = approvals.fresh_code() if final.state == "auth_required" else None
         shown = self._state.row("SELECT shown FROM outbox WHERE owner = ? AND slot = '0'", to.owner)
         drafts = await self._drafts(delivery, final, code, grows=shown is not None)
-        if not drafts and shown is not None:  # there is a message already, and it has to end
-            drafts = [Draft(slot="0", text=shown["shown"] or "(no text)")]
+        if shown is not None and not any(draft.slot == "0" for draft in drafts):  # it has to end
+            drafts.insert(0, Draft(slot="0", text=shown["shown"] or "(no text)"))
         now = self._clock()
 
         def work(db: sqlite3.Connection) -> None:
@@ -132,11 +132,10 @@ class Settling:
 
     def _note_task(self, db: sqlite3.Connection, key: str, final: Final, now: float) -> None:
         """Remember the task that waits for an answer."""
-        waits = final.state in INTERRUPTED and final.task is not None
-        db.execute(
-            "UPDATE conversations SET task = ?, task_agent = ?, task_state = ?, used_at = ? WHERE key = ?",
-            (final.task, final.agent, final.state, now, key) if waits else (None, None, None, now, key),
-        )
+        if final.state in INTERRUPTED and final.task is not None:
+            conversations.note(db, key, now, task=final.task, task_agent=final.agent, task_state=final.state)
+        else:  # what waits besides goes on waiting: the question may be newer than this message
+            conversations.waits_no_more(db, key, final.task)
 
     def _ask(
         self, db: sqlite3.Connection, delivery: ChatDelivery, final: Final, draft: Draft, code: str, now: float

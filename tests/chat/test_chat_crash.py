@@ -220,3 +220,20 @@ async def test_a_fault_of_a_platform_does_not_hold_up_the_others(home: Home, age
         town.say("echo still here", room=DM)
         await town.until(lambda: "still here" in town.texts(), 40)
         assert any("could not be sent: FileNotFoundError" in text for text in town.texts())
+
+
+async def test_what_an_operator_has_tried_again_is_answered(home: Home, agent: AgentProcess) -> None:
+    from missive_host import commands as c
+
+    async with bridge_of(home, agent, settings=DIRECT, capabilities={"edits": False}, more="max_attempts = 1") as town:
+        town.say("slow 2", room=DM)
+        await town.until(lambda: town.server.typing)
+        await asyncio.sleep(0.3)
+        await town.again()
+        await town.until(town.texts)
+        assert "(code `" in town.texts()[0]
+        code = town.texts()[0].rpartition("(code `")[2].partition("`")[0]
+        async with home.core() as core:
+            core.local(c.IntakeRetry(receipts=(core.local(c.IntakeShow(receipt=code)).delivery.receipt_id,)))
+        await town.until(lambda: len(town.texts()) == 2)
+        assert "⚠️" not in town.texts()[1]

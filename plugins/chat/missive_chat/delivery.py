@@ -40,7 +40,10 @@ class ReplyTo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @classmethod
     def restored(cls, data: Mapping[str, Any]) -> ReplyTo:
-        return msgspec.convert(dict(data), cls)
+        made = msgspec.convert(dict(data), cls)
+        if data.get("retried"):  # by an operator: the first answer said that it failed, and this is another one
+            made = msgspec.structs.replace(made, owner=f"{made.owner}-retried")
+        return made
 
 
 class ChatDelivery:

@@ -8,7 +8,13 @@ import signal
 import pytest
 from support.loops import Loop
 
-pytest_plugins = ["support.chat.matrix", "support.agents", "support.cores", "support.misbehaving"]
+pytest_plugins = [
+    "missive_host.testing.pytest_plugin",
+    "support.chat.matrix",
+    "support.agents",
+    "support.cores",
+    "support.misbehaving",
+]
 
 
 @pytest.fixture

@@ -28,17 +28,23 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from missive_host.testing.adapters import AdapterContract
+    from missive_host.testing.agent import Call, FakeAgent, RecordedTask
+    from missive_host.testing.hosts import RunningHost, run_host
     from missive_host.testing.intake import Handler, RecordingIntake, Taken, answered
     from missive_host.testing.policies import PolicyContract
     from missive_host.testing.reducers import ReducerContract
     from missive_host.testing.rig import FEATURES, AdapterRig, Answer
+    from missive_host.testing.script import Drop, Fail, HttpStatus, Reply, Step, Stream, TaskReply
 
 _HOMES = {
     "adapters": ("AdapterContract",),
+    "agent": ("Call", "FakeAgent", "RecordedTask"),
+    "hosts": ("RunningHost", "run_host"),
     "intake": ("Handler", "RecordingIntake", "Taken", "answered"),
     "policies": ("PolicyContract",),
     "reducers": ("ReducerContract",),
     "rig": ("FEATURES", "AdapterRig", "Answer"),
+    "script": ("Drop", "Fail", "HttpStatus", "Reply", "Step", "Stream", "TaskReply"),
 }
 _WHERE = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -47,12 +53,24 @@ __all__ = [
     "AdapterContract",
     "AdapterRig",
     "Answer",
+    "Call",
+    "Drop",
+    "Fail",
+    "FakeAgent",
     "Handler",
+    "HttpStatus",
     "PolicyContract",
+    "RecordedTask",
     "RecordingIntake",
     "ReducerContract",
+    "Reply",
+    "RunningHost",
+    "Step",
+    "Stream",
     "Taken",
+    "TaskReply",
     "answered",
+    "run_host",
 ]
 
 

@@ -128,7 +128,7 @@ class AdapterContract(PluginContract[AdapterSpec]):
         for name in tables:
             running = self.at_work(tmp_path / name, starts=False)
             given = {**running.rig.options()}
-            given[name] = {**given.get(name, {}), "no_such_key": {"no_such_key": 1}}
+            given[name] = {**given.get(name, {}), "no_such_key": 1}
             running.rig.options = lambda given=given: given  # type: ignore[method-assign, misc]
             with pytest.raises(MissiveError, match="no_such_key"):
                 async with running:
@@ -145,14 +145,21 @@ class AdapterContract(PluginContract[AdapterSpec]):
     # --- what comes in
 
     async def test_everything_comes_in_once_and_in_order(self, tmp_path: Path) -> None:
-        """Each sample is one delivery, of one sender in the order in which they were sent, with ids of their own."""
+        """Each sample is one delivery with an id of its own; what one sender sends comes in its order."""
         async with self.at_work(tmp_path) as running:
             for number, sample in enumerate(self.samples, 1):
                 await running.send(sample)
                 await running.until_taken(number)
+            await anyio.wait_all_tasks_blocked()
             await running.until("all are settled", lambda intake: len(intake.settled) == len(self.samples))
             envelopes = [taken.envelope for taken in running.intake.taken]
         assert len(envelopes) == len(self.samples), f"{len(self.samples)} samples became {len(envelopes)} deliveries"
+        async with self.at_work(tmp_path / "again") as running:
+            await running.send(*self.samples)
+            await running.until_taken(len(self.samples))
+            commands = [taken.envelope.command for taken in running.intake.taken]
+        if self.readers == 1:
+            assert commands == [each.command for each in envelopes], "sent at once they come in another order"
         assert len({each.id for each in envelopes}) == len(envelopes), "two deliveries have one id"
         keys = [each.idempotency_key for each in envelopes if each.idempotency_key is not None]
         assert len(set(keys)) == len(keys), "two deliveries have one idempotency key"
@@ -337,7 +344,10 @@ class AdapterContract(PluginContract[AdapterSpec]):
 
     @needs("answers")
     async def test_what_is_under_way_is_answered_after_it_was_cancelled(self, tmp_path: Path) -> None:
-        """Cancelling stops the reading only: a delivery that was taken in is still sent to, and settled."""
+        """Cancelling stops the reading only: a delivery that was taken in is still sent to, and settled.
+
+        An adapter that lacks ``late`` keeps the answer, and its next run brings it.
+        """
         go_on = anyio.Event()
 
         async def slowly(taken: Taken) -> None:
@@ -353,6 +363,8 @@ class AdapterContract(PluginContract[AdapterSpec]):
             go_on.set()
             await running.until("it is settled", lambda intake: intake.settled)
             assert not running.intake.failures, f"`send` or `settle` raised {running.intake.failures!r}"
+            if "late" in self.lacks:
+                await running.again()
             await running.answer("the late answer", saying("late-but-there"))
 
     @needs("restore", "answers")

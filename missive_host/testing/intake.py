@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from missive_host.errors import ErrorReport, MissiveError, OrchestrationError, ValidationError
-from missive_host.outputs import CommandStatus, Output
+from missive_host.ids import new_id
+from missive_host.outputs import Output, Persistence, RequestView, ResponseView, SelectedInterface, SendResult
 from missive_host.protocols import (
     Delivery,
     Done,
@@ -84,8 +85,30 @@ Handler = Callable[[Taken], Awaitable[Outcome | None]]
 
 
 def answered(text: str) -> Output:
-    """Return a result that says this."""
-    return Output(CommandStatus(command="test", status="ok", implemented=True, message=text))
+    """Return the result of a message that an agent has answered with a text."""
+    ids = {"message_id": new_id()}
+    interface = SelectedInterface(
+        binding="json-rpc",
+        protocol_binding="JSONRPC",
+        url="http://127.0.0.1:1/",
+        protocol_version="1.0",
+        source="agent_card",
+    )
+    request = RequestView(
+        **ids, part_count=1, parts=(), local_input_bytes=0, request_bytes=0, accepted_output_modes=(), metadata={}
+    )
+    raw = {"messageId": ids["message_id"], "role": "ROLE_AGENT", "parts": [{"text": text}]}
+    return Output(
+        SendResult(
+            profile="default",
+            agent="agent",
+            selected_interface=interface,
+            request=request,
+            response=ResponseView(shape="message", raw=raw, text=text, **ids),
+            persistence=Persistence(),
+            message="the agent has answered",
+        )
+    )
 
 
 async def _answer(taken: Taken) -> None:

@@ -18,6 +18,7 @@ FEATURES: Mapping[str, str] = {
     "answers": "senders can see what became of what they sent",
     "errors": "senders can send what is not acceptable, and are told so",
     "wait": "it reads no further while the host is full; without it, it refuses in words of its own",
+    "late": "what is answered after `run` was cancelled is told at once; without it, the next run tells it",
     "restore": "it can answer deliveries that another process took in",
 }
 """What an adapter may lack, and what it means to have it."""

@@ -145,6 +145,13 @@ class Running:
         )
         return self.rig.make(self._factory, context)
 
+    async def again(self) -> None:
+        """Run one more adapter in the place of the one that has ended, as the next process would."""
+        self.adapter = self.make()
+        self.ended = anyio.Event()
+        self._reading = anyio.CancelScope()
+        self._group.start_soon(self._run)
+
     async def _listen(self) -> Listener:
         from missive_host.gateway.listener import HttpListener
 

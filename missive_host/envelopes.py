@@ -10,7 +10,7 @@ import json
 import re
 from hashlib import sha256
 from math import isfinite
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -18,6 +18,9 @@ from msgspec import UNSET, Meta, UnsetType
 from missive_host.commands import DOOR_COMMANDS, Command, Metadata, Name, tag_of
 from missive_host.errors import ErrorReport, ValidationError, nearest
 from missive_host.outputs import Output
+
+if TYPE_CHECKING:
+    from missive_host.specs import ContractSpec
 
 STDIO = "missive.stdio.v1"
 HTTP = "missive.http.v1"
@@ -193,13 +196,21 @@ def facts_of(envelope: Envelope) -> ChatFacts:
     return facts
 
 
-_ENVELOPE_FIELDS = ("schema_version", "id", "command", "source", "metadata", "idempotency_key")
+ENVELOPE_FIELDS = ("schema_version", "id", "command", "source", "metadata", "idempotency_key")
 
 
 def parse_envelope(
-    data: bytes, contract: str, *, default_source: str, default_session: bool = True, default_id: str | None = None
+    data: bytes,
+    contract: str | ContractSpec,
+    *,
+    default_source: str,
+    default_session: bool = True,
+    default_id: str | None = None,
 ) -> Envelope:
     """Parse one request frame of `contract` from UTF-8 JSON.
+
+    `contract` is the id that frames of this door have, or a contract that a plugin brings: then what its schema says
+    counts, too, and the field that its ``facts`` name becomes the envelope's metadata.
 
     `default_source` is the ``source_id`` of a frame that names none; with `default_session` such frames are one
     session, without it each is by itself. `default_id` is the id of a frame that has none; without it one is required.
@@ -211,14 +222,30 @@ def parse_envelope(
     try:
         if default_id is not None:
             frame.setdefault("id", default_id)
-        return _envelope(frame, contract, default_source, default_session)
+        if isinstance(contract, str):
+            return _envelope(frame, contract, default_source, default_session)
+        envelope = _envelope(frame, contract.name, default_source, default_session, contract.facts)
+        _refuse_by_schema(frame, contract)
     except FrameError:
         raise
     except ValidationError as error:
         raise FrameError(error.message, frame_id=frame_id, help=error.help, sources=error.sources) from None
+    return envelope
 
 
-def _envelope(frame: dict[str, Any], contract: str, default_source: str, default_session: bool) -> Envelope:
+def _refuse_by_schema(frame: dict[str, Any], contract: ContractSpec) -> None:
+    from missive_host.contracts.brought import request_faults
+
+    faults = request_faults(contract)(frame)
+    if faults:
+        raise ValidationError(
+            f"{contract.name}: {faults[0].sentence()}", sources=tuple(fault.sentence() for fault in faults[1:])
+        )
+
+
+def _envelope(
+    frame: dict[str, Any], contract: str, default_source: str, default_session: bool, facts: str | None = None
+) -> Envelope:
     version = frame.get("schema_version", contract)
     if version != contract:
         raise ValidationError(
@@ -238,7 +265,8 @@ def _envelope(frame: dict[str, Any], contract: str, default_source: str, default
             help="one of: " + ", ".join(sorted(_COMMANDS)),
         )
     fields = door_fields(cls)
-    known = (*_ENVELOPE_FIELDS, "chat") if contract == CHAT else _ENVELOPE_FIELDS
+    facts = "chat" if contract == CHAT else facts
+    known = ENVELOPE_FIELDS if facts is None else (*ENVELOPE_FIELDS, facts)
     values = {key: value for key, value in frame.items() if key in fields or key not in known}
     values["command"] = tag
     source = frame.get("source", UNSET)
@@ -252,6 +280,8 @@ def _envelope(frame: dict[str, Any], contract: str, default_source: str, default
     metadata = {} if "metadata" in fields else convert(frame.get("metadata", {}), Metadata, "metadata")
     if contract == CHAT:
         metadata = _facts(frame)
+    elif facts is not None:
+        metadata = convert(frame.get(facts, {}), dict[str, Any], facts)
     return Envelope(
         contract=contract,
         id=frame_id,

@@ -26,7 +26,7 @@ from collections.abc import Iterable
 
 import pluggy
 
-from missive_host.specs import AdapterSpec, CommandSpec, PolicySpec, ReducerSpec
+from missive_host.specs import AdapterSpec, CommandSpec, ContractSpec, PolicySpec, ReducerSpec
 
 HOOK_API = 1
 """Rises when a hook or a field of a declaration goes away. New ones do not raise it."""
@@ -72,4 +72,19 @@ def missive_commands() -> Iterable[CommandSpec]:
     return ()
 
 
-HOOKS = ("missive_adapters", "missive_routing_policies", "missive_reducers", "missive_commands")
+@hookspec
+def missive_contracts() -> Iterable[ContractSpec]:
+    """Declare contracts: the JSON Schemas of what the plugin reads and writes.
+
+    Since API 1. `parse_envelope` takes a `ContractSpec`, and then its schema counts, too.
+    """
+    return ()
+
+
+HOOKS = (
+    "missive_adapters",
+    "missive_routing_policies",
+    "missive_reducers",
+    "missive_commands",
+    "missive_contracts",
+)

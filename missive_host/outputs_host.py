@@ -94,6 +94,17 @@ class AdapterView(DeclarationView, frozen=True, kw_only=True):
     examples: tuple[str, ...]
 
 
+class BroughtContractView(msgspec.Struct, frozen=True, kw_only=True):
+    """A contract that a plugin brings."""
+
+    name: str
+    summary: str
+    package: str
+    folder: str
+    facts: str | UnsetType = UNSET
+    """The field of its requests that no other contract has."""
+
+
 class PluginListResult(Data, frozen=True, kw_only=True):
     """What is installed, by metadata: no plugin was imported."""
 
@@ -122,6 +133,7 @@ class PluginShowResult(Data, frozen=True, kw_only=True):
     routing_policies: tuple[DeclarationView, ...]
     reducers: tuple[ReducerView, ...]
     commands: tuple[CommandView, ...]
+    contracts: tuple[BroughtContractView, ...]
     notices: tuple[str, ...]
     message: str
 

@@ -146,7 +146,28 @@ class CommandSpec:
     status: Status = "beta"
 
 
-Spec = AdapterSpec | PolicySpec | ReducerSpec | CommandSpec
+@dataclass(frozen=True, slots=True)
+class ContractSpec:
+    """A contract that a plugin brings: the JSON Schemas of its documents, with examples, among its package's data.
+
+    They lie in ``FOLDER/NAME`` of the package: ``request.schema.json`` (what `parse_envelope` reads),
+    ``response.schema.json``, any ``PART.schema.json``; and ``examples/valid`` and ``examples/refused``. Nothing of it
+    is read before it is used. A name is ``missive.X.vN`` with X the name of the plugin or of an adapter that it brings,
+    or one of its own that does not begin with ``missive.``: ``pigeon-post.letter.v1``.
+    """
+
+    name: str
+    """The id of the contract: what its documents have as ``schema_version``."""
+    package: str
+    """Whose data it is, e.g. ``carrier_pigeon``; of a module that is no package, the folder that it is in."""
+    summary: str
+    folder: str = "contracts"
+    """The folder of contracts in the package."""
+    facts: str | None = None
+    """The field of a request that only this contract has, an object: it arrives as `Envelope.metadata`."""
+
+
+Spec = AdapterSpec | PolicySpec | ReducerSpec | CommandSpec | ContractSpec
 
 
 # --- what a routing policy gets and gives

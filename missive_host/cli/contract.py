@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
+from msgspec import UNSET
 
 from missive_host.cli.kit import App, Group, pass_app
 
@@ -30,18 +31,55 @@ contract = Group(
 )
 
 
-def _view(found: Contract) -> ContractView:
-    from missive_host.contracts import load_schema
+def _known(app: App) -> tuple[tuple[Contract, ...], tuple[str, ...]]:
+    """Return missive's own contracts and those that plugins bring, and notices about those that cannot be used.
+
+    A configuration that cannot be read, which may be what is to be checked, leaves the plugins that are installed.
+    """
+    from missive_host.cli.plugin import open_plugins
+    from missive_host.contracts import contracts
+    from missive_host.contracts.brought import contracts_of, sound_schema
+    from missive_host.errors import ConfigError, PluginError
+    from missive_host.plugins import Gates, catalog, load
+
+    try:
+        plugins, _ = open_plugins(app)
+    except ConfigError:
+        gates = Gates(no_plugin=tuple(app.flags.no_plugin))
+        plugins = load(catalog(gates, files=app.flags.plugin), strict=app.flags.strict_plugins)
+    found = list(contracts())
+    notices = []
+    for spec, record in plugins.contracts():
+        try:
+            parts = contracts_of(spec, plugin=record.name)
+            for part in parts:
+                sound_schema(part)
+        except PluginError as error:
+            notices.append(f"{record.label}: {error.message}")
+        else:
+            found += parts
+    notices += [f"{record.label}: {record.reason}" for record in plugins.records if record.state == "failed"]
+    return tuple(sorted(found, key=lambda contract: contract.name)), tuple(notices)
+
+
+def _view(found: Contract, schema: dict[str, Any]) -> ContractView:
     from missive_host.contracts.outputs import ContractView
 
-    schema = load_schema(found)
     return ContractView(
         name=found.name,
         schema_version=found.version,
         title=schema["title"],
         id=schema["$id"],
         file=str(found.file),
+        plugin=found.plugin or UNSET,
     )
+
+
+def _schema(found: Contract) -> dict[str, Any]:
+    from missive_host.contracts import load_schema
+    from missive_host.contracts.brought import sound_schema
+
+    return load_schema(found) if found.spec is None else sound_schema(found)
 
 
 # --- list
@@ -50,19 +88,23 @@ def _view(found: Contract) -> ContractView:
 @contract.command("list", examples=["missive contract list", "missive contract list --json"])
 @pass_app
 def list_contracts(app: App) -> None:
-    """List the contracts that this missive knows."""
-    from missive_host.contracts import contracts
+    """List the contracts that this missive knows: its own, and those of plugins."""
     from missive_host.contracts.outputs import ContractListResult
     from missive_host.outputs import Output
 
     app.print_without_config()
-    found = tuple(_view(entry) for entry in contracts())
+    known, notices = _known(app)
+    found = tuple(_view(entry, _schema(entry)) for entry in known)
     message = f"{len(found)} contract{'' if len(found) == 1 else 's'}"
-    app.emit(Output(ContractListResult(count=len(found), contracts=found, message=message)), show_list)
+    result = ContractListResult(count=len(found), contracts=found, notices=notices, message=message)
+    app.emit(Output(result), show_list)
 
 
 def show_list(data: ContractListResult, screen: Screen) -> None:
-    screen.table(("NAME", "WHAT", "FILE"), [(entry.name, entry.title, entry.file) for entry in data.contracts])
+    rows = [(entry.name, entry.plugin or "missive", entry.title, entry.file) for entry in data.contracts]
+    screen.table(("NAME", "OF", "WHAT", "FILE"), rows)
+    for notice in data.notices:
+        screen.note(notice, "yellow")
 
 
 # --- show
@@ -78,14 +120,25 @@ def show(app: App, name: str) -> None:
 
     NAME is a name of `missive contract list`; missive.stdio.v1 alone is the request.
     """
-    from missive_host.contracts import contracts, find, load_schema
     from missive_host.contracts.outputs import ContractShowResult
     from missive_host.outputs import Output
 
     app.print_without_config()
-    found = find(name, contracts())
-    view = _view(found)
-    app.emit(Output(ContractShowResult(contract=view, schema=load_schema(found), message=view.title)), show_schema)
+    found = _find(name, *_known(app))
+    schema = _schema(found)
+    view = _view(found, schema)
+    app.emit(Output(ContractShowResult(contract=view, schema=schema, message=view.title)), show_schema)
+
+
+def _find(name: str, known: tuple[Contract, ...], notices: tuple[str, ...]) -> Contract:
+    """Return the contract of this name. Raises `ValidationError` that also says what cannot be used."""
+    from missive_host.contracts import find
+    from missive_host.errors import ValidationError
+
+    try:
+        return find(name, known)
+    except ValidationError as error:
+        raise ValidationError(error.message, help=error.help, sources=notices) from None
 
 
 def show_schema(data: ContractShowResult, screen: Screen) -> None:
@@ -113,7 +166,6 @@ def validate(app: App, file: str, name: str | None) -> None:
 
     Each document names its contract with its schema_version. Lists all faults; leaves with 64 if there is one.
     """
-    from missive_host.contracts import contracts
     from missive_host.contracts.checking import check, format_of
     from missive_host.contracts.outputs import ContractValidateResult
     from missive_host.errors import ValidationError
@@ -121,7 +173,11 @@ def validate(app: App, file: str, name: str | None) -> None:
 
     app.print_without_config()
     shown = "standard input" if file == "-" else file
-    checked = check(_read(file), contracts(), contract=name, format=format_of(file, name))
+    data = _read(file)
+    known, notices = _known(app)
+    if name is not None:
+        _find(name, known, notices)
+    checked = check(data, known, contract=name, format=format_of(file, name))
     count = len(checked.violations)
     problems = f"{count} problem{'' if count == 1 else 's'}"
     documents = f"{checked.document_count} document{'' if checked.document_count == 1 else 's'}"

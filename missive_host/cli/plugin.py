@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from missive_host.cli.screen import Screen
     from missive_host.outputs_host import (
         AdapterView,
+        BroughtContractView,
         CommandView,
         DeclarationView,
         OptionView,
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
         ReducerView,
     )
     from missive_host.plugins import PluginRecord, Plugins
-    from missive_host.specs import AdapterSpec, CommandSpec, Option, PolicySpec, ReducerSpec
+    from missive_host.specs import AdapterSpec, CommandSpec, ContractSpec, Option, PolicySpec, ReducerSpec
 
 EXIT_FAULTY = 1
 
@@ -172,6 +173,8 @@ def show_plugin(data: PluginShowResult, screen: Screen) -> None:
         _show_declaration("reducer", reducer, screen, ("in rank order", reducer.ordered))
     for command in data.commands:
         _show_command(command, screen)
+    for contract in data.contracts:
+        _show_contract(contract, screen)
     _note_notices(data.notices, screen)
 
 
@@ -182,6 +185,14 @@ def _show_command(item: CommandView, screen: Screen) -> None:
     screen.fields([("status", item.status), ("extra", item.extra)])
     rows = [(f"missive {item.name} {' '.join(verb.path)}", verb.summary) for verb in item.verbs]
     screen.table(("COMMAND", "WHAT"), rows)
+
+
+def _show_contract(item: BroughtContractView, screen: Screen) -> None:
+    screen.line()
+    screen.line(f"contract {item.name}", "bold")
+    screen.line(item.summary)
+    screen.fields([("package", item.package), ("folder", item.folder), ("facts", item.facts)])
+    screen.line(f"Print it: missive contract show {item.name}")
 
 
 def _show_declaration(kind: str, item: DeclarationView, screen: Screen, *more: tuple[str, object]) -> None:
@@ -263,7 +274,7 @@ def view(record: PluginRecord) -> PluginView:
 
 def _shown(record: PluginRecord, specs: Sequence[Any], found: tuple[str, ...]) -> PluginShowResult:
     from missive_host.outputs_host import PluginShowResult
-    from missive_host.specs import AdapterSpec, CommandSpec, PolicySpec, ReducerSpec
+    from missive_host.specs import AdapterSpec, CommandSpec, ContractSpec, PolicySpec, ReducerSpec
 
     return PluginShowResult(
         plugin=view(record),
@@ -271,6 +282,7 @@ def _shown(record: PluginRecord, specs: Sequence[Any], found: tuple[str, ...]) -
         routing_policies=tuple(_policy(spec) for spec in specs if isinstance(spec, PolicySpec)),
         reducers=tuple(_reducer(spec) for spec in specs if isinstance(spec, ReducerSpec)),
         commands=tuple(_command(spec) for spec in specs if isinstance(spec, CommandSpec)),
+        contracts=tuple(_contract(spec) for spec in specs if isinstance(spec, ContractSpec)),
         notices=found,
         message=f"{record.label} is {record.state}",
     )
@@ -349,6 +361,14 @@ def _command(spec: CommandSpec) -> CommandView:
         for verb in spec.verbs
     )
     return CommandView(name=spec.name, summary=spec.summary, status=spec.status, verbs=verbs, extra=spec.extra or UNSET)
+
+
+def _contract(spec: ContractSpec) -> BroughtContractView:
+    from missive_host.outputs_host import BroughtContractView
+
+    return BroughtContractView(
+        name=spec.name, summary=spec.summary, package=spec.package, folder=spec.folder, facts=spec.facts or UNSET
+    )
 
 
 def _count(number: int, noun: str) -> str:

@@ -124,7 +124,10 @@ class _Checker:
 
             try:
                 parse_envelope(
-                    text.encode(), contract.version, default_source="check", default_id=self._id_of(contract)
+                    text.encode(),
+                    contract.spec or contract.version,
+                    default_source="check",
+                    default_id=self._id_of(contract),
                 )
             except FrameError as error:
                 self._add(contract, error.message, None, first_line)
@@ -159,12 +162,12 @@ class _Checker:
     @staticmethod
     def _id_of(contract: Contract) -> str | None:
         """Return an id for frames that have none, where the door makes one up."""
-        return None if "id" in load_schema(contract)["required"] else "check"
+        return None if "id" in _schema_of(contract).get("required", ()) else "check"
 
     def _faults(self, contract: Contract, value: Any) -> tuple[Fault, ...]:
         self.used.add(contract.name)
         if contract.name not in self._validators:
-            self._validators[contract.name] = validator(load_schema(contract))
+            self._validators[contract.name] = validator(_schema_of(contract))
         return self._validators[contract.name](value)
 
     def _add(self, contract: Contract, message: str, path: str | None, line: int | msgspec.UnsetType) -> None:
@@ -200,6 +203,14 @@ class _Checker:
         # Requests and responses of a door share a version; only a response says how it went.
         wanted = "response" if "ok" in fields else "request"
         return next((contract for contract in fitting if contract.part == wanted), fitting[0])
+
+
+def _schema_of(contract: Contract) -> dict[str, Any]:
+    if contract.spec is None:
+        return load_schema(contract)
+    from missive_host.contracts.brought import sound_schema
+
+    return sound_schema(contract)
 
 
 def _load_json(text: str, first_line: int) -> Any:

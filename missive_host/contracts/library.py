@@ -20,6 +20,8 @@ from missive_host.errors import IoError, ValidationError, nearest
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
+    from missive_host.specs import ContractSpec
+
 SUFFIX = ".schema.json"
 
 
@@ -30,6 +32,9 @@ class Contract(msgspec.Struct, frozen=True):
     version: str
     part: str
     file: Traversable
+    plugin: str | None = None
+    """Who brings it, if not missive itself."""
+    spec: ContractSpec | None = None
 
 
 def folder() -> Traversable:
@@ -66,15 +71,21 @@ def _contracts_in(place: Traversable) -> list[Contract]:
     found: list[Contract] = []
     try:
         for version in place.iterdir():
-            if not version.is_dir():
-                continue
-            schemas = [file for file in version.iterdir() if file.name.endswith(SUFFIX)]
-            for file in schemas:
-                part = file.name.removesuffix(SUFFIX)
-                name = version.name if len(schemas) == 1 else f"{version.name}/{part}"
-                found.append(Contract(name, version.name, part, file))
+            if version.is_dir():
+                found += of_version(version)
     except OSError as error:
         raise IoError(f"while reading {place}: {error.strerror}") from None
+    return found
+
+
+def of_version(folder: Traversable, *, plugin: str | None = None, spec: ContractSpec | None = None) -> list[Contract]:
+    """Return the contracts of the folder of one version."""
+    schemas = [file for file in folder.iterdir() if file.name.endswith(SUFFIX)]
+    found: list[Contract] = []
+    for file in schemas:
+        part = file.name.removesuffix(SUFFIX)
+        name = folder.name if len(schemas) == 1 else f"{folder.name}/{part}"
+        found.append(Contract(name, folder.name, part, file, plugin, spec))
     return found
 
 

@@ -20,6 +20,8 @@ class ContractView(msgspec.Struct, frozen=True, kw_only=True):
     """``$id`` of the schema."""
     file: str
     """Where the schema lies."""
+    plugin: str | UnsetType = UNSET
+    """The plugin that brings it; not set for missive's own."""
 
 
 class ContractListResult(Data, frozen=True, kw_only=True):
@@ -28,6 +30,8 @@ class ContractListResult(Data, frozen=True, kw_only=True):
     kind = "contract_list"
     count: int
     contracts: tuple[ContractView, ...]
+    notices: tuple[str, ...]
+    """Contracts of plugins that cannot be used, and why."""
     message: str
 
 

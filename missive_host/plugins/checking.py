@@ -12,6 +12,7 @@ from missive_host.hookspecs import HOOK_API, HOOKS
 from missive_host.specs import (
     AdapterSpec,
     CommandSpec,
+    ContractSpec,
     Option,
     OptionType,
     PolicySpec,
@@ -22,7 +23,7 @@ from missive_host.specs import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from types import ModuleType
 
     import pluggy
@@ -32,12 +33,14 @@ RETURNS: dict[str, type[Spec]] = {
     "missive_routing_policies": PolicySpec,
     "missive_reducers": ReducerSpec,
     "missive_commands": CommandSpec,
+    "missive_contracts": ContractSpec,
 }
 KINDS: dict[type[Spec], str] = {
     AdapterSpec: "adapter",
     PolicySpec: "routing policy",
     ReducerSpec: "reducer",
     CommandSpec: "command",
+    ContractSpec: "contract",
 }
 """What people call each."""
 
@@ -59,6 +62,9 @@ _OPTION_NAME = re.compile(r"[a-z](?=.{0,40}\Z)[a-z0-9]*([_-][a-z0-9]+)*")
 _FACTORY = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 _CONTRACT = re.compile(r"[a-z][a-z0-9]*([._-][a-z0-9]+)*\.v[1-9][0-9]*")
 _MODULE = re.compile(r"[A-Za-z_]\w*")
+_PACKAGE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+_FOLDER = re.compile(r"[\w.-]+(/[\w.-]+)*")
+_FIELD = re.compile(r"[a-z][a-z0-9_]{0,40}")
 _EXTRA = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 
 
@@ -138,6 +144,9 @@ def declared(hook: str, returned: Any) -> Iterator[Spec]:
 
 def check_spec(spec: Spec) -> None:
     """Refuse a declaration whose values are not what its type says: dataclasses do not look."""
+    if isinstance(spec, ContractSpec):
+        _check_contract(spec)
+        return
     kind = KINDS[type(spec)]
     if not _matches(_SPEC_NAME, spec.name):
         raise RefusedError(
@@ -185,6 +194,37 @@ def _check_adapter(spec: AdapterSpec, where: str) -> None:
     if spec.noun is not None and not _matches(_SPEC_NAME, spec.noun):
         raise RefusedError(f"{where}: noun {_shown(spec.noun)} is not the name of a command")
     _check_options(where, spec.options)
+
+
+def _check_contract(spec: ContractSpec) -> None:
+    if not _matches(_CONTRACT, spec.name):
+        raise RefusedError(f"contract {_shown(spec.name)} is not a contract id such as pigeon.v1")
+    where = f"contract `{spec.name}`"
+    if not _matches(_PACKAGE, spec.package):
+        raise RefusedError(f"{where}: package {_shown(spec.package)} is not the name of a package")
+    _check_line(where, "summary", spec.summary)
+    if not (_matches(_FOLDER, spec.folder) and ".." not in spec.folder.split("/")):
+        raise RefusedError(f"{where}: folder {_shown(spec.folder)} is not one in the package, such as contracts")
+    if spec.facts is not None and not _matches(_FIELD, spec.facts):
+        raise RefusedError(f"{where}: facts {_shown(spec.facts)} is not the name of a field")
+
+
+def check_contract_names(plugin: str, specs: Iterable[Spec]) -> None:
+    """Refuse a contract whose id another plugin, or a later missive, has the better right to."""
+    specs = tuple(specs)
+    own = {_plain(name) for name in (plugin, *(spec.name for spec in specs if isinstance(spec, AdapterSpec)))}
+    for spec in specs:
+        if isinstance(spec, ContractSpec) and spec.name.startswith("missive."):
+            subject = spec.name.removeprefix("missive.").rpartition(".")[0]
+            if _plain(subject) not in own:
+                raise RefusedError(
+                    f"contract `{spec.name}`: missive.X.vN is for the plugin or adapter that is called X; "
+                    f"this one could be called `missive.{plugin}.v1` or `{spec.name.removeprefix('missive.')}`"
+                )
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[-_.]+", "_", name)
 
 
 def _check_options(where: str, options: Any, *, field: str = "options") -> set[str]:

@@ -67,7 +67,7 @@ def resolve(factory: str) -> Callable[..., Any]:
 
 def ask(manager: pluggy.PluginManager, module: ModuleType, name: str) -> list[Spec]:
     """Check and register a plugin, and call its implementations one by one. A plugin that fails is forgotten."""
-    from missive_host.plugins.checking import RefusedError, check_api, check_hooks
+    from missive_host.plugins.checking import RefusedError, check_api, check_contract_names, check_hooks
 
     check_api(module)
     check_hooks(manager, module)
@@ -78,6 +78,7 @@ def ask(manager: pluggy.PluginManager, module: ModuleType, name: str) -> list[Sp
     try:
         for spec in _declarations(manager, module):
             _add(specs, spec)
+        check_contract_names(name, specs.values())
     except BaseException:
         manager.unregister(module)
         raise

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     import pluggy
 
     from missive_host.errors import PluginError
-    from missive_host.specs import AdapterSpec, CommandSpec, PolicySpec, ReducerSpec, Spec, VerbSpec
+    from missive_host.specs import AdapterSpec, CommandSpec, ContractSpec, PolicySpec, ReducerSpec, Spec, VerbSpec
 
-    S = TypeVar("S", AdapterSpec, PolicySpec, ReducerSpec, CommandSpec)
+    S = TypeVar("S", AdapterSpec, PolicySpec, ReducerSpec, CommandSpec, ContractSpec)
 
 
 def load(records: tuple[PluginRecord, ...], *, strict: bool = False) -> Plugins:
@@ -57,12 +57,18 @@ class Plugins:
     def check(self) -> tuple[PluginRecord, ...]:
         """Load every plugin, import what its declarations name, and return the records.
 
-        A factory whose extra is not installed is a warning, any other that cannot be imported is a fault.
+        A factory whose extra is not installed is a warning, any other that cannot be imported is a fault. So is a
+        contract that is not sound.
         """
+        from missive_host.specs import ContractSpec
+
         self.load_all()
         for claims in list(self._claims.values()):
             for index, spec in claims:
-                self._check_factory(index, spec)
+                if isinstance(spec, ContractSpec):
+                    self._check_contract(index, spec)
+                else:
+                    self._check_factory(index, spec)
         return self.records
 
     def plugin(self, name: str) -> tuple[PluginRecord, tuple[Spec, ...]]:
@@ -117,6 +123,12 @@ class Plugins:
         from missive_host.specs import ReducerSpec
 
         return self._all(ReducerSpec)
+
+    def contracts(self) -> tuple[tuple[ContractSpec, PluginRecord], ...]:
+        """As `adapters`, for contracts."""
+        from missive_host.specs import ContractSpec
+
+        return self._all(ContractSpec)
 
     def command(self, name: str) -> tuple[CommandSpec, PluginRecord] | None:
         """As `adapter`, for a noun of the command line; None if no plugin has to do with it."""
@@ -319,7 +331,7 @@ class Plugins:
         from missive_host.plugins import reasons
 
         record = self._records[index]
-        warning = f"{reasons.titled(spec)} needs the extra `{spec.extra}`: {reasons.install(record, spec)}"
+        warning = f"{reasons.titled(spec)} needs the extra `{reasons.extra_of(spec)}`: {reasons.install(record, spec)}"
         if reasons.missing(spec):
             self._records[index] = replace(record, warnings=(*record.warnings, warning))
             return
@@ -330,8 +342,18 @@ class Plugins:
             if error.__cause__ is not None and reasons.lacks_extra(error.__cause__, spec):
                 self._records[index] = replace(record, warnings=(*record.warnings, warning))
             else:
-                faults = filter(None, (record.reason, error.message))
-                self._records[index] = replace(record, reason="; ".join(faults))
+                self._add_fault(index, error.message)
+
+    def _check_contract(self, index: int, spec: ContractSpec) -> None:
+        from missive_host.contracts.brought import faults_of
+
+        with stdout_on_stderr():
+            for fault in faults_of(spec):
+                self._add_fault(index, fault)
+
+    def _add_fault(self, index: int, fault: str) -> None:
+        record = self._records[index]
+        self._records[index] = replace(record, reason="; ".join(filter(None, (record.reason, fault))))
 
 
 def _factory_of(spec: Spec, verb: VerbSpec | None) -> str:
@@ -339,8 +361,12 @@ def _factory_of(spec: Spec, verb: VerbSpec | None) -> str:
 
 
 def _is_the_hosts(spec: Spec) -> bool:
-    """Tell whether it is a command that missive itself has."""
+    """Tell whether it is a command or a contract that missive itself has."""
     from missive_host.plugins.checking import HOST_NOUNS
-    from missive_host.specs import CommandSpec
+    from missive_host.specs import CommandSpec, ContractSpec
 
+    if isinstance(spec, ContractSpec):
+        from missive_host.contracts.library import folder
+
+        return (folder() / spec.name).is_dir()
     return isinstance(spec, CommandSpec) and spec.name in HOST_NOUNS

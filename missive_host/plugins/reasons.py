@@ -80,7 +80,7 @@ def remedy(record: PluginRecord) -> str:
 
 
 def lacks_extra(error: BaseException, spec: Spec) -> bool:
-    return isinstance(error, ImportError) and spec.extra is not None
+    return isinstance(error, ImportError) and extra_of(spec) is not None
 
 
 def missing(spec: Spec) -> tuple[str, ...]:
@@ -96,10 +96,18 @@ def needs(record: PluginRecord, spec: Spec) -> str | None:
     """Return what is to be installed, e.g. ``missive-host[slack]``, for an extra that is not there; None if it is."""
     if not missing(spec):
         return None
-    return f"{record.distribution}[{spec.extra}]" if record.distribution else f"the extra `{spec.extra}`"
+    extra = extra_of(spec)
+    return f"{record.distribution}[{extra}]" if record.distribution else f"the extra `{extra}`"
 
 
 def install(record: PluginRecord, spec: Spec) -> str:
     if record.distribution is None:
-        return f"install what the extra `{spec.extra}` stands for"
-    return f"pip install '{record.distribution}[{spec.extra}]'"
+        return f"install what the extra `{extra_of(spec)}` stands for"
+    return f"pip install '{record.distribution}[{extra_of(spec)}]'"
+
+
+def extra_of(spec: Spec) -> str | None:
+    """Return the extra that it needs. A contract is data, and needs none."""
+    from missive_host.specs import ContractSpec
+
+    return None if isinstance(spec, ContractSpec) else spec.extra

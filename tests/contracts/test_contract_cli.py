@@ -54,7 +54,7 @@ def test_list(missive: Run) -> None:
         assert (entry["title"], entry["id"]) == (schema["title"], schema["$id"])
         assert json.loads(Path(entry["file"]).read_text("utf-8")) == schema
     people = missive("list").stdout.splitlines()
-    assert people[0].split() == ["NAME", "WHAT", "FILE"]
+    assert people[0].split() == ["NAME", "OF", "WHAT", "FILE"]
     assert [line.split()[0] for line in people[1:]] == list(KNOWN)
 
 

@@ -28,6 +28,27 @@ def stdout_on_stderr() -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def noting_deprecations(noted: list[str]) -> Iterator[None]:
+    """Note what a plugin uses that goes away, with the line that uses it; other warnings go their way."""
+    import warnings as python
+
+    from missive_host.deprecation import MissiveDeprecationWarning
+
+    with python.catch_warnings():
+        shown = python.showwarning
+
+        def note(message: Any, category: Any, filename: str, lineno: int, file: Any = None, line: Any = None) -> None:
+            if issubclass(category, MissiveDeprecationWarning):
+                noted.append(f"{message} ({filename}:{lineno})")
+            else:
+                shown(message, category, filename, lineno, file, line)
+
+        python.showwarning = note
+        python.simplefilter("always", MissiveDeprecationWarning)
+        yield
+
+
 def import_plugin(record: PluginRecord) -> ModuleType:
     if record.path is None:
         return _import_named(record.target)

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from dataclasses import replace
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from missive_host.plugins.catalogue import PluginRecord, unknown_plugin
-from missive_host.plugins.importing import ask, import_plugin, resolve, stdout_on_stderr, unlisted, warnings
+from missive_host.plugins.importing import (
+    ask,
+    import_plugin,
+    noting_deprecations,
+    resolve,
+    stdout_on_stderr,
+    unlisted,
+    warnings,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -280,8 +289,9 @@ class Plugins:
         manager = self._plugin_manager()
         before = len(sys.modules)
         begun = perf_counter()
+        outdated: list[str] = []
         try:
-            with stdout_on_stderr():
+            with stdout_on_stderr(), contextlib.nullcontext() if self._strict else noting_deprecations(outdated):
                 module = import_plugin(record)
                 slow_or_heavy = tuple(warnings(perf_counter() - begun, len(sys.modules) - before))
                 specs = ask(manager, module, record.name)
@@ -294,7 +304,7 @@ class Plugins:
         else:
             for spec in specs:
                 self._claims.setdefault((type(spec).__name__, spec.name), []).append((index, spec))
-            record = replace(record, state="loaded", warnings=(*slow_or_heavy, *unlisted(record, specs)))
+            record = replace(record, state="loaded", warnings=(*outdated, *slow_or_heavy, *unlisted(record, specs)))
         self._records[index] = replace(record, seconds=perf_counter() - begun)
 
     def _plugin_manager(self) -> pluggy.PluginManager:

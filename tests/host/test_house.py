@@ -39,6 +39,7 @@ SCHEMAS = {"contracts"}
 BELOW_CORE = WORDS | RESULTS | AUTHORS | {"a2a", "collectives", "config", "contracts", "routing", "security", "store"}
 
 MAY_IMPORT: dict[str, set[str]] = {
+    "deprecation": set(),
     "errors": set(),
     "ids": set(),
     "commands": {"errors"},
@@ -56,12 +57,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "outputs_routes": {"errors", "outputs"},
     "outputs_sessions": {"outputs"},
     "outputs_tokens": {"outputs"},
-    "envelopes": {"commands", "contracts", "errors", "outputs"},
+    "envelopes": {"commands", "contracts", "deprecation", "errors", "outputs"},
     "contracts": {"commands", "config", "envelopes", "errors", "outputs"},
-    "specs": set(),
-    "hookspecs": {"specs"},
-    "protocols": {"envelopes", "errors", "specs"},
-    "plugins": {"contracts", "errors", "hookspecs", "specs"},
+    "specs": {"deprecation"},
+    "hookspecs": {"deprecation", "specs"},
+    "protocols": {"deprecation", "envelopes", "errors", "specs"},
+    "plugins": {"contracts", "deprecation", "errors", "hookspecs", "specs"},
     "config": WORDS | {"security"},
     "security": WORDS | {"config"},
     "store": LEAVES,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from missive_host.errors import ValidationError, nearest
+from missive_host.errors import AuthError, ValidationError, nearest
 
 if TYPE_CHECKING:
+    from missive_host.security.providers import Secrets
     from missive_host.specs import AdapterSpec, Option
 
 
@@ -18,13 +18,14 @@ def convert_options(
     given: Mapping[str, Any],
     *,
     label: Callable[[str], str] = "`{}`".format,
-    environ: Mapping[str, str] = os.environ,
+    secrets: Secrets | None = None,
 ) -> dict[str, Any]:
     """Return every option of `spec` by name: converted, complete with defaults.
 
     `given` has texts (from a command line) or values (from TOML) by name, repeated options as a list or tuple.
     ``size`` becomes ``int`` bytes, ``duration`` ``float`` seconds, a secret a `Secret`; an option that is not given
-    and has no default is None, a repeated one ``()``. `label` is how errors name an option.
+    and has no default is None, a repeated one ``()``. `label` is how errors name an option; `secrets` resolves
+    references.
 
     Raises `ValidationError`, and `AuthError` when a secret cannot be had.
     """
@@ -35,15 +36,17 @@ def convert_options(
                 f"{label(name)}: adapter `{spec.name}` has no such option{nearest(name, list(options))}",
                 help=f"see `missive adapter {spec.name} --help`",
             )
-    return convert_values(spec.options, given, label=label, environ=environ)
+    return convert_values(spec.options, given, label=label, secrets=secrets)
 
 
-def configured_options(spec: AdapterSpec, name: str, settings: Mapping[str, Any], file: Path | None) -> dict[str, Any]:
+def configured_options(
+    spec: AdapterSpec, name: str, settings: Mapping[str, Any], file: Path | None, secrets: Secrets
+) -> dict[str, Any]:
     """Return the options of the adapter `name` from its table in the config. Raises as `convert_options` does.
 
     A relative path begins at the folder of `file`, which is the config's.
     """
-    options = convert_options(spec, settings, label=lambda key: f"adapters.{name}.settings.{key}")
+    options = convert_options(spec, settings, label=lambda key: f"adapters.{name}.settings.{key}", secrets=secrets)
     folder = Path.cwd() if file is None else file.absolute().parent
     for option in spec.options:
         if option.type == "path" and isinstance(path := options[option.name], str):
@@ -56,7 +59,7 @@ def convert_values(
     given: Mapping[str, Any],
     *,
     label: Callable[[str], str],
-    environ: Mapping[str, str] = os.environ,
+    secrets: Secrets | None = None,
 ) -> dict[str, Any]:
     """As `convert_options`, for any options that a plugin declares."""
     found: dict[str, Any] = {}
@@ -69,9 +72,9 @@ def convert_values(
             found[name] = _default(option, label(name))
         elif option.repeated:
             values = value if isinstance(value, list | tuple) else (value,)
-            found[name] = tuple(_one(option, item, label(name), environ) for item in values)
+            found[name] = tuple(_one(option, item, label(name), secrets) for item in values)
         else:
-            found[name] = _one(option, value, label(name), environ)
+            found[name] = _one(option, value, label(name), secrets)
     return found
 
 
@@ -79,13 +82,13 @@ def _default(option: Option, label: str) -> Any:
     if option.default is None:
         return () if option.repeated else None
     if option.repeated:
-        return tuple(_one(option, item, label, {}) for item in option.default)
-    return _one(option, option.default, label, {})
+        return tuple(_one(option, item, label, None) for item in option.default)
+    return _one(option, option.default, label, None)
 
 
-def _one(option: Option, value: Any, label: str, environ: Mapping[str, str]) -> Any:
+def _one(option: Option, value: Any, label: str, secrets: Secrets | None) -> Any:
     if option.secret:
-        return _secret(value, label, environ)
+        return _secret(value, label, secrets)
     match option.type:
         case "boolean":
             return _boolean(value, label)
@@ -105,31 +108,31 @@ def _one(option: Option, value: Any, label: str, environ: Mapping[str, str]) -> 
         case "table":
             if not isinstance(value, Mapping):
                 raise ValidationError(f"{label}: expected a table")
-            return {key: _within(item, f"{label}.{key}", environ) for key, item in value.items()}
+            return {key: _within(item, f"{label}.{key}", secrets) for key, item in value.items()}
         case _:
             if not isinstance(value, str):
                 raise ValidationError(f"{label}: expected text")
             return value
 
 
-def _within(value: Any, label: str, environ: Mapping[str, str]) -> Any:
+def _within(value: Any, label: str, secrets: Secrets | None) -> Any:
     """Return a value of a table, with secrets in the place of the references to them."""
     if isinstance(value, Mapping):
         if set(value) == {"secret"} and not isinstance(value["secret"], Mapping):
-            return _secret(value, label, environ)
-        return {key: _within(item, f"{label}.{key}", environ) for key, item in value.items()}
+            return _secret(value, label, secrets)
+        return {key: _within(item, f"{label}.{key}", secrets) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_within(item, label, environ) for item in value]
+        return [_within(item, label, secrets) for item in value]
     return value
 
 
-def _secret(value: Any, label: str, environ: Mapping[str, str]) -> Any:
-    from missive_host.security.secrets import resolve_reference
-
+def _secret(value: Any, label: str, secrets: Secrets | None) -> Any:
     reference = value.get("secret") if isinstance(value, Mapping) and len(value) == 1 else value
     if not isinstance(reference, str):
         raise ValidationError(f"{label}: expected a reference to a secret", help='{ secret = "env:NAME" }')
-    return resolve_reference(label, reference, environ)
+    if secrets is None:
+        raise AuthError(f"{label}: no secret can be had here")
+    return secrets.resolve(label, reference)
 
 
 def _boolean(value: Any, label: str) -> bool:

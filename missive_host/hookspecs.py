@@ -26,7 +26,7 @@ from collections.abc import Iterable
 
 import pluggy
 
-from missive_host.specs import AdapterSpec, CommandSpec, ContractSpec, PolicySpec, ReducerSpec
+from missive_host.specs import AdapterSpec, CommandSpec, ContractSpec, PolicySpec, ReducerSpec, SecretProviderSpec
 
 HOOK_API = 1
 """Rises when a hook or a field of a declaration goes away. New ones do not raise it."""
@@ -81,10 +81,20 @@ def missive_contracts() -> Iterable[ContractSpec]:
     return ()
 
 
+@hookspec
+def missive_secret_providers() -> Iterable[SecretProviderSpec]:
+    """Declare places where secrets are kept: ``{ secret = "PROVIDER:REFERENCE" }``.
+
+    Since API 1. The factory makes a `SecretProvider` from a `SecretContext`.
+    """
+    return ()
+
+
 HOOKS = (
     "missive_adapters",
     "missive_routing_policies",
     "missive_reducers",
     "missive_commands",
     "missive_contracts",
+    "missive_secret_providers",
 )

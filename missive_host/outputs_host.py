@@ -47,7 +47,7 @@ class OptionView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeclarationView(msgspec.Struct, frozen=True, kw_only=True):
-    """What a plugin provides: a routing policy or a reducer."""
+    """What a plugin provides: a routing policy, a reducer …"""
 
     name: str
     summary: str
@@ -60,6 +60,11 @@ class DeclarationView(msgspec.Struct, frozen=True, kw_only=True):
 
 class ReducerView(DeclarationView, frozen=True, kw_only=True):
     ordered: bool
+
+
+class SecretProviderView(DeclarationView, frozen=True, kw_only=True):
+    form: str
+    """What stands behind ``NAME:``."""
 
 
 class VerbView(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,6 +139,7 @@ class PluginShowResult(Data, frozen=True, kw_only=True):
     reducers: tuple[ReducerView, ...]
     commands: tuple[CommandView, ...]
     contracts: tuple[BroughtContractView, ...]
+    secret_providers: tuple[SecretProviderView, ...]
     notices: tuple[str, ...]
     message: str
 

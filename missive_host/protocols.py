@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from logging import Logger
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -336,6 +336,27 @@ class Summarizing(Adapter, Protocol):
 
     def summary(self) -> Summary:
         """Called when it runs by itself, after every delivery is settled, also when a signal ended it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SecretContext:
+    """All that a secret provider gets from the host."""
+
+    environ: Mapping[str, str] = field(repr=False)
+    """The environment that missive runs in."""
+
+
+class SecretProvider(Protocol):
+    """Gives secrets by reference. The factory of a `SecretProviderSpec` makes it from a `SecretContext`."""
+
+    def get(self, reference: str) -> str:
+        """Return the secret that is meant by what stands behind ``PROVIDER:``.
+
+        It is called when the secret is needed, and missive waits for it: give up within a few seconds. Raises
+        `AuthError` that says where the secret should be and what to do, `ValidationError` for a reference that cannot
+        be meant; neither repeats a secret. The host puts the setting's name before the sentence.
+        """
         ...
 
 

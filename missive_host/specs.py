@@ -167,7 +167,27 @@ class ContractSpec:
     """The field of a request that only this contract has, an object: it arrives as `Envelope.metadata`."""
 
 
-Spec = AdapterSpec | PolicySpec | ReducerSpec | CommandSpec | ContractSpec
+@dataclass(frozen=True, slots=True)
+class SecretProviderSpec:
+    """Where secrets are kept: ``{ secret = "NAME:REFERENCE" }``.
+
+    ``factory`` is called with a `SecretContext` and returns a `SecretProvider`. So that it is found without importing
+    any other plugin, it is also named in the metadata::
+
+        [project.entry-points."missive.secret_providers"]
+        vault = "carrier_vault"
+    """
+
+    name: str
+    factory: str
+    summary: str
+    form: str = "REFERENCE"
+    """What stands behind the colon, for people: ``NAME``, ``SERVICE/ACCOUNT``."""
+    extra: str | None = None
+    status: Status = "beta"
+
+
+Spec = AdapterSpec | PolicySpec | ReducerSpec | CommandSpec | ContractSpec | SecretProviderSpec
 
 
 # --- what a routing policy gets and gives

@@ -21,6 +21,7 @@ import httpx
 import missive_http
 from contract_kit import VALIDATORS
 from missive_http.adapter import HttpAdapter
+from support.secrets import secrets_of
 
 from missive_host.a2a.parts import FileAccess
 from missive_host.adapter_options import convert_options
@@ -211,7 +212,7 @@ def checked(answer: httpx.Response) -> httpx.Response:
 
 def options(**given: Any) -> dict[str, Any]:
     environ = given.pop("environ", {})
-    return convert_options(SPEC, given, environ=environ)
+    return convert_options(SPEC, given, secrets=secrets_of(environ))
 
 
 @asynccontextmanager
@@ -235,7 +236,7 @@ async def serving(
         listener = HttpListener("127.0.0.1:0", limits=limits, graceful=1)
         context = AdapterContext(
             name=name,
-            options=convert_options(SPEC, settings, environ=environ or {}),
+            options=convert_options(SPEC, settings, secrets=secrets_of(environ)),
             log=logging.getLogger(f"missive.{name}"),
             data_dir=data_dir,
             listener=listener,

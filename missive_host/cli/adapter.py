@@ -102,7 +102,8 @@ def run_adapter(
     from missive_host.adapter_options import convert_options
     from missive_host.core import FileAccess
 
-    options = convert_options(spec, given, label={option.name: flag_of(option) for option in spec.options}.__getitem__)
+    labels = {option.name: flag_of(option) for option in spec.options}
+    options = convert_options(spec, given, label=labels.__getitem__, secrets=app.secrets(plugins))
     factory = plugins.factory(spec)
     from functools import partial
     from pathlib import Path

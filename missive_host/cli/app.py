@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from missive_host.outputs import Output
     from missive_host.plugins import Plugins
     from missive_host.security.options import CallOptions
+    from missive_host.security.providers import Secrets
     from missive_host.security.redact import Redactor
 
 
@@ -82,6 +83,12 @@ class App:
 
             self._redactor = Redactor(self.call_options().secrets)
         return self._redactor
+
+    def secrets(self, plugins: Plugins) -> Secrets:
+        """Return what resolves references to secrets."""
+        from missive_host.security.providers import Secrets
+
+        return Secrets(lambda: plugins, self.settings().environ)
 
     def _ring(self) -> None:
         """Tell the gateway, if one runs, that there is new work."""

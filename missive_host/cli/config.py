@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from missive_host.cli.screen import Screen
-    from missive_host.config import Paths
+    from missive_host.config import Config, Paths
     from missive_host.config.outputs import ConfigPathResult, ConfigShowResult, ConfigValidateResult
     from missive_host.config.problems import Problem
 
@@ -82,6 +82,7 @@ def validate(app: App, file: str | None) -> None:
     try:
         if path is not None:
             checked = read_config(path)
+            _check_plugins(app, path, checked)
     except InvalidConfigError as error:
         count = len(error.problems)
         _emit_validated(app, path, error.problems)
@@ -90,6 +91,30 @@ def validate(app: App, file: str | None) -> None:
         # The rest of what can keep a command from starting: the profile, the folders.
         profile_paths(choose_profile(app.flags.profile, os.environ, checked), os.environ)
     _emit_validated(app, path)
+
+
+def _check_plugins(app: App, path: Path, config: Config) -> None:
+    """Refuse a reference to a secret whose provider is not there. No secret is fetched."""
+    from missive_host.config.loading import refuse, secret_references
+    from missive_host.errors import PluginError, ValidationError
+    from missive_host.plugins import Gates, catalog, load
+    from missive_host.security.providers import split
+
+    references = list(secret_references(config))
+    if not references:
+        return
+    gates = Gates.of(config.plugins, no_plugin=tuple(app.flags.no_plugin))
+    plugins = load(catalog(gates, files=(*config.plugins.files, *app.flags.plugin)))
+    broken = []
+    for place, reference in references:
+        try:
+            plugins.secret_provider(split("secret", reference)[0])
+        except PluginError as error:
+            broken.append((place, f"{error.message} ({error.help})"))
+        except ValidationError as error:
+            broken.append((place, f"{error.message.removeprefix('secret: ')} ({error.help})"))
+    if broken:
+        refuse(path, broken)
 
 
 def _emit_validated(app: App, path: Path | None, problems: tuple[Problem, ...] = ()) -> None:

@@ -64,7 +64,7 @@ class NounContext:
         except MissiveError as error:
             raise ConfigError(f"adapters.{name}.kind: {error.message}", help=error.help) from None
         settings = self._app.settings()
-        options = configured_options(spec, name, block.settings, settings.path)
+        options = configured_options(spec, name, block.settings, settings.path, self._app.secrets(self._plugins))
         self.learn(options)
         data_dir = self._folder(name)
         data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)

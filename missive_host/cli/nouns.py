@@ -85,7 +85,8 @@ class _VerbCommand(Command):
         declared = (*verb.arguments, *verb.options)
         labels = {option.name: option.name.upper() for option in verb.arguments}
         labels |= {option.name: flag_of(option) for option in verb.options}
-        options = convert_values(declared, given(declared, values), label=labels.__getitem__)
+        secrets = app.secrets(self._plugins)
+        options = convert_values(declared, given(declared, values), label=labels.__getitem__, secrets=secrets)
         function = self._plugins.factory(self._spec, verb)
         from missive_host.cli.noun_context import NounContext
         from missive_host.cli.running import run_watched

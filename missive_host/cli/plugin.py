@@ -24,9 +24,18 @@ if TYPE_CHECKING:
         PluginShowResult,
         PluginView,
         ReducerView,
+        SecretProviderView,
     )
     from missive_host.plugins import PluginRecord, Plugins
-    from missive_host.specs import AdapterSpec, CommandSpec, ContractSpec, Option, PolicySpec, ReducerSpec
+    from missive_host.specs import (
+        AdapterSpec,
+        CommandSpec,
+        ContractSpec,
+        Option,
+        PolicySpec,
+        ReducerSpec,
+        SecretProviderSpec,
+    )
 
 EXIT_FAULTY = 1
 
@@ -171,6 +180,9 @@ def show_plugin(data: PluginShowResult, screen: Screen) -> None:
         _show_declaration("routing policy", policy, screen)
     for reducer in data.reducers:
         _show_declaration("reducer", reducer, screen, ("in rank order", reducer.ordered))
+    for provider in data.secret_providers:
+        used = f'{{ secret = "{provider.name}:{provider.form}" }}'
+        _show_declaration("secret provider", provider, screen, ("use", used))
     for command in data.commands:
         _show_command(command, screen)
     for contract in data.contracts:
@@ -274,7 +286,7 @@ def view(record: PluginRecord) -> PluginView:
 
 def _shown(record: PluginRecord, specs: Sequence[Any], found: tuple[str, ...]) -> PluginShowResult:
     from missive_host.outputs_host import PluginShowResult
-    from missive_host.specs import AdapterSpec, CommandSpec, ContractSpec, PolicySpec, ReducerSpec
+    from missive_host.specs import AdapterSpec, CommandSpec, ContractSpec, PolicySpec, ReducerSpec, SecretProviderSpec
 
     return PluginShowResult(
         plugin=view(record),
@@ -283,6 +295,7 @@ def _shown(record: PluginRecord, specs: Sequence[Any], found: tuple[str, ...]) -
         reducers=tuple(_reducer(spec) for spec in specs if isinstance(spec, ReducerSpec)),
         commands=tuple(_command(spec) for spec in specs if isinstance(spec, CommandSpec)),
         contracts=tuple(_contract(spec) for spec in specs if isinstance(spec, ContractSpec)),
+        secret_providers=tuple(_secret_provider(spec) for spec in specs if isinstance(spec, SecretProviderSpec)),
         notices=found,
         message=f"{record.label} is {record.state}",
     )
@@ -343,6 +356,19 @@ def _reducer(spec: ReducerSpec) -> ReducerView:
         factory=spec.factory,
         extra=spec.extra or UNSET,
         ordered=spec.ordered,
+    )
+
+
+def _secret_provider(spec: SecretProviderSpec) -> SecretProviderView:
+    from missive_host.outputs_host import SecretProviderView
+
+    return SecretProviderView(
+        name=spec.name,
+        summary=spec.summary,
+        status=spec.status,
+        factory=spec.factory,
+        extra=spec.extra or UNSET,
+        form=spec.form,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
 
@@ -14,7 +14,7 @@ from missive_host.config.paths import Paths, profile_paths
 from missive_host.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 MAX_FILE_BYTES = 1024 * 1024
@@ -95,10 +95,37 @@ def read_config(path: Path, env: Mapping[str, str] = os.environ) -> Config:
 
         raise InvalidConfigError(path, problems_of(text, walk(Config, raw))) from None
     if broken := _broken_references(config):
-        from missive_host.config.problems import InvalidConfigError, problems_of
-
-        raise InvalidConfigError(path, problems_of(text, broken))
+        refuse(path, broken, text)
     return _with_absolute_paths(config, path.parent, env)
+
+
+def refuse(path: Path, broken: list[tuple[tuple[str | int, ...], str]], text: str | None = None) -> NoReturn:
+    """Raise `InvalidConfigError` for what is wrong at these places of a file."""
+    from missive_host.config.problems import InvalidConfigError, problems_of
+
+    raise InvalidConfigError(path, problems_of(_read(path) if text is None else text, broken))
+
+
+def secret_references(config: Config) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Yield each reference to a secret with its place. Of a setting only those that are tables: ``{ secret = … }``."""
+    for name, ref in config.auth_refs.items():
+        for index, entry in enumerate(ref.entries):
+            place = ("auth_refs", name, "headers", index) if ref.headers else ("auth_refs", name)
+            yield ((*place, "secret") if entry.secret is not None else place), entry.reference
+    for name, block in config.adapters.items():
+        yield from _references_in(block.settings, ("adapters", name, "settings"))
+
+
+def _references_in(value: Any, place: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    if isinstance(value, list):
+        for index, child in enumerate(value):
+            yield from _references_in(child, (*place, index))
+    elif isinstance(value, dict):
+        if set(value) == {"secret"} and isinstance(value["secret"], str):
+            yield place, value["secret"]
+        else:
+            for key, child in value.items():
+                yield from _references_in(child, (*place, key))
 
 
 def _read(path: Path) -> str:

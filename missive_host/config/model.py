@@ -67,6 +67,10 @@ class AuthHeader(_Block, frozen=True, kw_only=True):
     ] = None
     keyring_service: Annotated[NonEmpty | None, Meta(description="Service of the keyring entry.")] = None
     keyring_account: Annotated[NonEmpty | None, Meta(description="Account of the keyring entry.")] = None
+    secret: Annotated[
+        NonEmpty | None,
+        Meta(description="The secret as `PROVIDER:REFERENCE`, in place of the keys above."),
+    ] = None
     header: Annotated[HeaderName, Meta(description="Header to send.")] = "Authorization"
     scheme: Annotated[Scheme, Meta(description='Word before the secret; `""` for a bare API key.')] = "Bearer"
 
@@ -74,27 +78,49 @@ class AuthHeader(_Block, frozen=True, kw_only=True):
         self._check_source()
 
     @property
-    def source(self) -> Literal["env", "keyring", "file"]:
+    def reference(self) -> str:
+        """The secret as ``PROVIDER:REFERENCE``."""
+        match self._source:
+            case "env":
+                return f"env:{self.env}"
+            case "file":
+                return f"file:{self.file}"
+            case "keyring":
+                account = (self.keyring_account or "").replace("%", "%25").replace("/", "%2F")
+                return f"keyring:{self.keyring_service}/{account}"
+        return self.secret or ""
+
+    @property
+    def _source(self) -> Literal["env", "keyring", "file", "secret"]:
         """Where the secret is, said or inferred."""
         if self.kind is not None:
             return self.kind
+        if self.secret is not None:
+            return "secret"
         if self.file is not None:
             return "file"
         return "keyring" if self.keyring_service is not None or self.keyring_account is not None else "env"
 
     def _check_source(self) -> None:
-        needed = {"env": ("env",), "file": ("file",), "keyring": ("keyring_service", "keyring_account")}[self.source]
+        needed = _NEEDED[self._source]
         for key in needed:
             if getattr(self, key) is None:
-                raise ValueError(f"`{key}`: is needed when the secret is in {_SOURCES[self.source]}")
-        for key in ("env", "file", "keyring_service", "keyring_account"):
+                raise ValueError(f"`{key}`: is needed when the secret is in {_SOURCES[self._source]}")
+        for key in _KEYS:
             if key not in needed and getattr(self, key) is not None:
-                raise ValueError(f"`{key}`: does not belong here, the secret is in {_SOURCES[self.source]}")
+                raise ValueError(f"`{key}`: does not belong here, the secret is in {_SOURCES[self._source]}")
         if self.header.lower() in RESERVED_HEADERS:
             raise ValueError(f"`header`: {self.header} is set by missive itself")
 
 
-_SOURCES = {"env": "the environment", "file": "a file", "keyring": "the keyring"}
+_KEYS = ("env", "file", "keyring_service", "keyring_account", "secret")
+_NEEDED = {
+    "env": ("env",),
+    "file": ("file",),
+    "keyring": ("keyring_service", "keyring_account"),
+    "secret": ("secret",),
+}
+_SOURCES = {"env": "the environment", "file": "a file", "keyring": "the keyring", "secret": "what `secret` names"}
 
 
 class AuthRef(AuthHeader, frozen=True, kw_only=True):
@@ -109,7 +135,7 @@ class AuthRef(AuthHeader, frozen=True, kw_only=True):
         if not self.headers:
             self._check_source()
             return
-        for key in ("kind", "env", "file", "keyring_service", "keyring_account"):
+        for key in ("kind", *_KEYS):
             if getattr(self, key) is not None:
                 raise ValueError(f"`{key}`: belongs into each table of `headers`")
         names = [entry.header.lower() for entry in self.headers]

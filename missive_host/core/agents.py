@@ -21,7 +21,7 @@ from missive_host.errors import ConfigError, MissiveError, ProtocolError, Transp
 from missive_host.ids import now
 from missive_host.outputs import CardCache, SelectedInterface
 from missive_host.routing.breaker import counts, failed as breaker_failed, succeeded as breaker_succeeded
-from missive_host.security.secrets import Secret, resolve_auth_ref
+from missive_host.security.secrets import Secret
 from missive_host.store.rows import AgentRow, CardRow
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ class Agents:
                     help=f"write [auth_refs.{name}] into the config, "
                     f"or `missive agent update {row.alias} --clear auth_ref`",
                 )
-            self._secrets[name] = resolve_auth_ref(name, refs[name], self._core.settings.environ)
+            self._secrets[name] = self._core.secrets.headers(name, refs[name])
             for _, secret in self._secrets[name]:
                 self._core.redactor.add(secret)
         return self._secrets[name]

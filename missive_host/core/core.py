@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from missive_host.core.recorder import Recorder
     from missive_host.plugins import Plugins
     from missive_host.security.options import CallOptions
+    from missive_host.security.providers import Secrets
     from missive_host.store import Store, Tables
 
 T = TypeVar("T")
@@ -45,7 +46,7 @@ class WorkContext(msgspec.Struct):
 class _Opened:
     """What a core has opened. The cores that `Core.for_work` makes have it in common."""
 
-    __slots__ = ("agents", "connections", "plugins", "recorder", "running", "store")
+    __slots__ = ("agents", "connections", "plugins", "recorder", "running", "secrets", "store")
 
     def __init__(self) -> None:
         self.store: Store | None = None
@@ -53,6 +54,7 @@ class _Opened:
         self.agents: Agents | None = None
         self.recorder: Recorder | None = None
         self.plugins: Plugins | None = None
+        self.secrets: Secrets | None = None
         self.running = 0
 
 
@@ -151,6 +153,15 @@ class Core:
                 wanted = self.settings.config.plugins
                 self._opened.plugins = load(catalog(Gates.of(wanted), files=wanted.files))
         return self._opened.plugins
+
+    @property
+    def secrets(self) -> Secrets:
+        """What resolves references to secrets."""
+        if self._opened.secrets is None:
+            from missive_host.security.providers import Secrets
+
+            self._opened.secrets = Secrets(lambda: self.plugins, self.settings.environ)
+        return self._opened.secrets
 
     @property
     def recorder(self) -> Recorder:

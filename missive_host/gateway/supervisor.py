@@ -233,9 +233,12 @@ class Supervisor:
     def _declared(self, name: str, block: AdapterBlock) -> tuple[AdapterSpec, dict[str, Any]]:
         """Return what an adapter's plugin declares, and its options. Raises what is wrong with them."""
         from missive_host.adapter_options import configured_options
+        from missive_host.security.providers import Secrets
 
         spec, _ = self._plugins().adapter(block.kind)
-        return spec, configured_options(spec, name, block.settings, self._dispatcher.core.settings.path)
+        settings = self._dispatcher.core.settings
+        secrets = Secrets(self._plugins, settings.environ)
+        return spec, configured_options(spec, name, block.settings, settings.path, secrets)
 
     def _learn_secrets(self, options: Mapping[str, Any]) -> None:
         from missive_host.security.secrets import secrets_in

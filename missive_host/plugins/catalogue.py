@@ -21,6 +21,8 @@ GROUP = "missive.plugins"
 """The entry-point group."""
 NOUN_GROUP = "missive.commands"
 """The group that names a plugin's nouns, so that they can be listed without importing it."""
+PROVIDER_GROUP = "missive.secret_providers"
+"""The group that names a plugin's secret providers, so that a reference imports no other plugin."""
 
 ENVIRONMENT = "MISSIVE_PLUGINS_DISABLED"
 """Names of plugins to leave out, with commas between."""
@@ -52,6 +54,8 @@ class PluginRecord:
     """How long importing and asking it took."""
     commands: tuple[str, ...] = ()
     """The nouns that its metadata names."""
+    secret_providers: tuple[str, ...] = ()
+    """The secret providers that its metadata names."""
     provides: tuple[str, ...] = ()
     """What can be used of it, e.g. ``("adapter stdio",)``."""
     warnings: tuple[str, ...] = ()
@@ -217,15 +221,19 @@ def _of_distribution(distribution: Distribution, name: str) -> Iterator[PluginRe
     try:
         entry_points = distribution.entry_points
         points = {(point.name, point.value) for point in entry_points if point.group == GROUP}
-        nouns = sorted({(point.name, point.value) for point in entry_points if point.group == NOUN_GROUP})
+        named = sorted({(point.group, point.name, point.value) for point in entry_points})
     except Exception as error:  # noqa: BLE001 - becomes a record
         reason = f"its entry points cannot be read: {type(error).__name__}"
         yield PluginRecord(name, "", name, version, state="failed", reason=reason)
         return
     for point, value in points:
         match = _MODULE.fullmatch(value.strip())
-        own = tuple(noun for noun, target in nouns if target == value and _NAME.fullmatch(noun))
-        record = PluginRecord(point, match["module"] if match else value, name, version, commands=own)
+        nouns, providers = (
+            tuple(each for group, each, target in named if (group, target) == (wanted, value) and _NAME.fullmatch(each))
+            for wanted in (NOUN_GROUP, PROVIDER_GROUP)
+        )
+        target = match["module"] if match else value
+        record = PluginRecord(point, target, name, version, commands=nouns, secret_providers=providers)
         if not _NAME.fullmatch(point):
             reason = f"`{point}` is not a plugin name: use lower-case letters, digits, '-', '_' and '.'"
             record = replace(record, state="failed", reason=reason)

@@ -17,6 +17,7 @@ from missive_host.specs import (
     OptionType,
     PolicySpec,
     ReducerSpec,
+    SecretProviderSpec,
     Spec,
     Status,
     VerbSpec,
@@ -34,6 +35,7 @@ RETURNS: dict[str, type[Spec]] = {
     "missive_reducers": ReducerSpec,
     "missive_commands": CommandSpec,
     "missive_contracts": ContractSpec,
+    "missive_secret_providers": SecretProviderSpec,
 }
 KINDS: dict[type[Spec], str] = {
     AdapterSpec: "adapter",
@@ -41,6 +43,7 @@ KINDS: dict[type[Spec], str] = {
     ReducerSpec: "reducer",
     CommandSpec: "command",
     ContractSpec: "contract",
+    SecretProviderSpec: "secret provider",
 }
 """What people call each."""
 
@@ -164,6 +167,8 @@ def check_spec(spec: Spec) -> None:
         _check_adapter(spec, where)
     elif isinstance(spec, CommandSpec):
         _check_command(spec, where)
+    elif isinstance(spec, SecretProviderSpec):
+        _check_line(where, "form", spec.form)
 
 
 def _check_factory(where: str, factory: Any) -> None:

@@ -125,12 +125,16 @@ def _add(specs: dict[tuple[type[Spec], str], Spec], spec: Spec) -> None:
 
 
 def unlisted(record: PluginRecord, specs: list[Spec]) -> Iterator[str]:
-    from missive_host.plugins.catalogue import NOUN_GROUP
-    from missive_host.specs import CommandSpec
+    from missive_host.plugins.catalogue import NOUN_GROUP, PROVIDER_GROUP
+    from missive_host.specs import CommandSpec, SecretProviderSpec
 
+    if record.path is not None:
+        return
     for spec in specs:
-        if isinstance(spec, CommandSpec) and record.path is None and spec.name not in record.commands:
+        if isinstance(spec, CommandSpec) and spec.name not in record.commands:
             yield f"`missive --help` does not list {spec.name}: name it among the entry points `{NOUN_GROUP}`"
+        if isinstance(spec, SecretProviderSpec) and spec.name not in (*record.secret_providers, record.name):
+            yield f"{spec.name}: to be found at once, name it among the entry points `{PROVIDER_GROUP}`"
 
 
 def warnings(seconds: float, modules: int) -> Iterator[str]:

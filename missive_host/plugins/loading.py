@@ -25,9 +25,18 @@ if TYPE_CHECKING:
     import pluggy
 
     from missive_host.errors import PluginError
-    from missive_host.specs import AdapterSpec, CommandSpec, ContractSpec, PolicySpec, ReducerSpec, Spec, VerbSpec
+    from missive_host.specs import (
+        AdapterSpec,
+        CommandSpec,
+        ContractSpec,
+        PolicySpec,
+        ReducerSpec,
+        SecretProviderSpec,
+        Spec,
+        VerbSpec,
+    )
 
-    S = TypeVar("S", AdapterSpec, PolicySpec, ReducerSpec, CommandSpec, ContractSpec)
+    S = TypeVar("S", AdapterSpec, PolicySpec, ReducerSpec, CommandSpec, ContractSpec, SecretProviderSpec)
 
 
 def load(records: tuple[PluginRecord, ...], *, strict: bool = False) -> Plugins:
@@ -115,6 +124,12 @@ class Plugins:
 
         return self._find(ReducerSpec, name)
 
+    def secret_provider(self, name: str) -> tuple[SecretProviderSpec, PluginRecord]:
+        """As `adapter`, for secret providers; the error says which there are."""
+        from missive_host.specs import SecretProviderSpec
+
+        return self._find(SecretProviderSpec, name)
+
     def adapters(self) -> tuple[tuple[AdapterSpec, PluginRecord], ...]:
         """Return all adapters, sorted by name. Every plugin is loaded."""
         from missive_host.specs import AdapterSpec
@@ -190,7 +205,7 @@ class Plugins:
         # The plugin of the same name has the first right to it, so nothing else need be imported.
         if self._strict:
             self.load_all()
-        for index in self._named(name):
+        for index in (*self._named(name), *self._listing(kind, name)):
             self._load(index)
         held = self._held(kind, name)
         if held is None:
@@ -222,6 +237,14 @@ class Plugins:
 
     def _named(self, name: str) -> list[int]:
         return [index for index, record in enumerate(self._records) if record.name == name]
+
+    def _listing(self, kind: type[Any], name: str) -> list[int]:
+        """Return the plugins whose metadata says that they have it."""
+        from missive_host.specs import SecretProviderSpec
+
+        if kind is not SecretProviderSpec:
+            return []
+        return [index for index, record in enumerate(self._records) if name in record.secret_providers]
 
     def _current(self, index: int) -> PluginRecord:
         """Return a record with what the other plugins' declarations mean for it."""
@@ -268,15 +291,24 @@ class Plugins:
                 help="disable one of them, e.g. with --no-plugin",
             )
         absent = [record for record in self.records if record.state in ("disabled", "failed")]
+        listing = {self._records[index].name for index in self._listing(kind, name)}
         for record in absent:
-            if record.name == name:
+            if record.name == name or record.name in listing:
                 return PluginError(f"{wanted}: {reasons.why(record)}", help=reasons.remedy(record))
         known = [claimed for claimed_kind, claimed in self._claims if claimed_kind == kind.__name__]
         return PluginError(
             f"{wanted}{nearest(name, known)}" + ("; some plugins are not loaded" if absent else ""),
-            help="`missive plugin check` shows what each plugin provides, and why one does not load",
+            help=self._alternatives(kind, known),
             sources=tuple(reasons.why(record) for record in absent),
         )
+
+    def _alternatives(self, kind: type[Spec], known: list[str]) -> str:
+        from missive_host.specs import SecretProviderSpec
+
+        shown = "`missive plugin check` shows what each plugin provides, and why one does not load"
+        if kind is SecretProviderSpec:
+            return f"secret providers: {', '.join(sorted(set(known))) or 'none'}; {shown}"
+        return shown
 
     # --- loading
 

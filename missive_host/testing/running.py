@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from missive_host.adapter_options import convert_options
+from missive_host.plugins import catalog, load
 from missive_host.protocols import Adapter, AdapterContext
+from missive_host.security.providers import Secrets
 from missive_host.testing.intake import RecordingIntake
 from missive_host.testing.rig import AdapterRig, Answer
 
@@ -250,7 +252,9 @@ class Running:
 
 def options_of(spec: AdapterSpec, rig: AdapterRig, **changed: Any) -> Mapping[str, Any]:
     """Return the rig's options as the host hands them over: validated, complete with defaults, not to be changed."""
-    return MappingProxyType(convert_options(spec, {**rig.options(), **changed}, environ=rig.environ))
+    plugins = load(catalog())
+    secrets = Secrets(lambda: plugins, rig.environ)
+    return MappingProxyType(convert_options(spec, {**rig.options(), **changed}, secrets=secrets))
 
 
 def held() -> dict[str, int]:

@@ -14,6 +14,7 @@ from missive_chat import notify
 from missive_chat.notify import NotifyAdapter, Place
 from support.chat.services import Service
 from support.gateways import GatewayProcess
+from support.secrets import secrets_of
 
 from missive_host import commands as c, outputs_jobs as j
 from missive_host.adapter_options import convert_options
@@ -53,7 +54,9 @@ def adapter(core: Commands, folder: Path, *urls: str, **options: Any) -> NotifyA
 
     (spec,) = [spec for spec in KINDS if spec.name == "notify"]
     environ = {f"URL_{number}": url for number, url in enumerate(urls)}
-    values = convert_options(spec, {"urls": [f"env:{name}" for name in environ], **options}, environ=environ)
+    values = convert_options(
+        spec, {"urls": [f"env:{name}" for name in environ], **options}, secrets=secrets_of(environ)
+    )
     folder.mkdir(exist_ok=True)
     context = AdapterContext(
         name="ops",

@@ -7,6 +7,7 @@ from textwrap import dedent
 from typing import Any
 
 import pytest
+from support.secrets import secrets_of
 
 from missive_host.adapter_options import convert_options
 from missive_host.errors import AuthError, ValidationError
@@ -157,7 +158,7 @@ SPEC = AdapterSpec(
 
 def test_values_from_a_config_are_converted_too() -> None:
     given: dict[str, Any] = {"must": "m", "ports": [1, "2"], "on": True, "wait": "250ms", "key": {"secret": "env:K"}}
-    found = convert_options(SPEC, given, environ={"K": "value-of-k"})
+    found = convert_options(SPEC, given, secrets=secrets_of({"K": "value-of-k"}))
     assert found.pop("key").reveal() == "value-of-k"
     assert found == {"n": 3, "ports": (1, 2), "names": ("a",), "must": "m", "on": True, "wait": 0.25}
 
@@ -177,13 +178,13 @@ def test_values_from_a_config_are_converted_too() -> None:
 )
 def test_values_that_do_not_fit(given: dict[str, Any], said: str) -> None:
     with pytest.raises(ValidationError) as caught:
-        convert_options(SPEC, given, environ={})
+        convert_options(SPEC, given, secrets=secrets_of())
     assert said in caught.value.message
 
 
 def test_a_secret_that_is_not_there() -> None:
     with pytest.raises(AuthError):
-        convert_options(SPEC, {"must": "m", "key": "env:K"}, environ={})
+        convert_options(SPEC, {"must": "m", "key": "env:K"}, secrets=secrets_of())
 
 
 def test_what_an_adapter_logs_or_raises_is_without_secrets(missive) -> None:  # type: ignore[no-untyped-def]
@@ -199,11 +200,11 @@ def test_what_an_adapter_logs_or_raises_is_without_secrets(missive) -> None:  # 
 def test_secrets_within_a_table() -> None:
     spec = AdapterSpec("a", "m:f", "s", options=(Option("routes", "table"),))
     given = {"routes": {"x": {"key": {"secret": "env:KEY"}, "names": ["a", {"secret": "env:KEY"}], "secret": 1}}}
-    (route,) = convert_options(spec, given, environ={"KEY": "hidden-4711"})["routes"].values()
+    (route,) = convert_options(spec, given, secrets=secrets_of({"KEY": "hidden-4711"}))["routes"].values()
     assert (route["key"].reveal(), route["names"][1].reveal(), route["secret"]) == ("hidden-4711", "hidden-4711", 1)
     assert "hidden" not in repr(route)
     assert convert_options(spec, {})["routes"] is None
     with pytest.raises(ValidationError, match="expected a table"):
         convert_options(spec, {"routes": 1})
     with pytest.raises(AuthError, match="KEY"):
-        convert_options(spec, given, environ={})
+        convert_options(spec, given, secrets=secrets_of())

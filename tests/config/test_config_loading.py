@@ -302,7 +302,7 @@ settings = { path = "in", nested = { a = [1, 2] } }
     assert config.gateway.busy_input.mode == "steer"
     assert config.qos.request_bytes == 1
     assert config.adapters["inbox"].settings == {"path": "in", "nested": {"a": [1, 2]}}
-    assert [ref.source for ref in config.auth_refs.values()] == ["env", "keyring"]
+    assert [ref.reference for ref in config.auth_refs.values()] == ["env:TOKEN", "keyring:s/a"]
     assert settings.paths.database.name == "x.db"
 
 

@@ -42,6 +42,7 @@ class Site:
         version: str = "1.2",
         where: str = ".",
         nouns: tuple[str, ...] = (),
+        providers: tuple[str, ...] = (),
     ) -> Path:
         """Write a distribution's metadata and modules, as an installer leaves them."""
         site = self.folder / where
@@ -50,8 +51,10 @@ class Site:
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n")
         lines = "\n".join(f"{name} = {target}" for name, target in points.items())
         commands = "\n".join(f"{noun} = {target}" for noun in nouns for target in points.values())
+        secrets = "\n".join(f"{provider} = {target}" for provider in providers for target in points.values())
         (info / "entry_points.txt").write_text(
             f"[console_scripts]\nx = y:z\n\n[missive.plugins]\n{lines}\n\n[missive.commands]\n{commands}\n"
+            f"\n[missive.secret_providers]\n{secrets}\n"
         )
         for name, source in modules.items():
             path = site / (name.replace(".", "/") + ".py")

@@ -64,7 +64,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "protocols": {"deprecation", "envelopes", "errors", "specs"},
     "plugins": {"contracts", "deprecation", "errors", "hookspecs", "specs"},
     "config": WORDS | {"security"},
-    "security": WORDS | {"config"},
+    "security": WORDS | {"config", "protocols"},
     "store": LEAVES,
     "a2a": WORDS,
     "routing": WORDS | {"a2a", "core", "outputs_routes", "protocols", "specs", "store"},

@@ -14,6 +14,7 @@ import keyring.backend
 import keyring.errors
 import msgspec
 import pytest
+from support.secrets import secrets_of
 
 from missive_host.config.model import AuthHeader, AuthRef
 from missive_host.errors import AuthError, ValidationError
@@ -21,15 +22,13 @@ from missive_host.security.secrets import (
     Secret,
     bearer_from_env,
     parse_header_flag,
-    resolve_auth_ref,
-    resolve_reference,
 )
 
 VALUE = "s3cret-value-0123"
 
 
 def resolved(ref: AuthRef, environ: dict[str, str] | None = None) -> list[tuple[str, str]]:
-    return [(name, value.reveal()) for name, value in resolve_auth_ref("office", ref, environ or {})]
+    return [(name, value.reveal()) for name, value in secrets_of(environ).headers("office", ref)]
 
 
 # --- the type
@@ -116,6 +115,13 @@ def test_a_value_that_no_header_can_carry(value: str) -> None:
     assert "auth ref 'office'" in caught.value.message
     assert VALUE not in str(caught.value.report())
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+def test_an_auth_ref_of_any_provider() -> None:
+    assert resolved(AuthRef(secret="env:TOKEN"), {"TOKEN": VALUE}) == [("Authorization", f"Bearer {VALUE}")]
+    for wrong in ({"secret": "env:A", "env": "A"}, {"secret": "env:A", "kind": "env"}, {"secret": "a:b", "file": "f"}):
+        with pytest.raises(ValueError, match=r"`(secret|env|file)`: (does not belong here|is needed)"):
+            AuthRef(**wrong)  # type: ignore[arg-type]
 
 
 # --- auth refs: files
@@ -220,6 +226,14 @@ def test_from_the_keyring() -> None:
 
 
 @pytest.mark.usefixtures("ring")
+def test_an_account_with_a_slash_in_it() -> None:
+    keyring.set_password("missive", "50%25", VALUE)
+    assert resolved(AuthRef(keyring_service="missive", keyring_account="50%25", scheme=""))[0][1] == VALUE
+    with pytest.raises(AuthError, match="the keyring entry missive/a/b%2Fc does not exist"):
+        resolved(AuthRef(keyring_service="missive", keyring_account="a/b%2Fc"))
+
+
+@pytest.mark.usefixtures("ring")
 def test_an_entry_that_is_missing() -> None:
     with pytest.raises(AuthError, match="auth ref 'office': the keyring entry missive/x does not exist") as caught:
         resolved(AuthRef(keyring_service="missive", keyring_account="x"))
@@ -246,17 +260,18 @@ def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("ring")
 def test_references(file: Path) -> None:
     keyring.set_password("missive", "bot", "from-the-ring")
-    assert resolve_reference("adapters.team.token", "env:T", {"T": VALUE}).reveal() == VALUE
-    assert resolve_reference("adapters.team.token", f"file:{file}").reveal() == VALUE
-    assert resolve_reference("adapters.team.token", "keyring:missive/bot").reveal() == "from-the-ring"
+    secrets = secrets_of({"T": VALUE})
+    assert secrets.resolve("adapters.team.token", "env:T").reveal() == VALUE
+    assert secrets.resolve("adapters.team.token", f"file:{file}").reveal() == VALUE
+    assert secrets.resolve("adapters.team.token", "keyring:missive/bot").reveal() == "from-the-ring"
     with pytest.raises(AuthError, match=r"adapters\.team\.token: the environment variable T is not set"):
-        resolve_reference("adapters.team.token", "env:T", {})
+        secrets_of().resolve("adapters.team.token", "env:T")
 
 
-@pytest.mark.parametrize("reference", [VALUE, "env:", f"env:{VALUE}", "file:", "keyring:a", "vault:x", ""])
+@pytest.mark.parametrize("reference", [VALUE, "env:", f"env:{VALUE}", "file:", "keyring:a", "Vault:x", ":x", ""])
 def test_what_is_no_reference(reference: str) -> None:
     with pytest.raises(ValidationError, match=r"adapters\.team\.token: not a reference") as caught:
-        resolve_reference("adapters.team.token", reference, {})
+        secrets_of().resolve("adapters.team.token", reference)
     assert VALUE not in str(caught.value.report())
 
 

@@ -1,4 +1,4 @@
-"""The options that a plugin declares: from what was typed or configured to what its factory gets."""
+"""The options that plugins declare: from what was typed or configured to what a factory gets."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from missive_host.errors import AuthError, ValidationError, nearest
 
 if TYPE_CHECKING:
     from missive_host.security.providers import Secrets
-    from missive_host.specs import AdapterSpec, Option
+    from missive_host.specs import AdapterSpec, Option, SinkSpec
 
 
 def convert_options(
-    spec: AdapterSpec,
+    spec: AdapterSpec | SinkSpec,
     given: Mapping[str, Any],
     *,
     label: Callable[[str], str] = "`{}`".format,
@@ -32,21 +32,32 @@ def convert_options(
     options = {option.name: option for option in spec.options}
     for name in given:
         if name not in options:
+            adapter = table_of(spec) == "adapters"
             raise ValidationError(
-                f"{label(name)}: adapter `{spec.name}` has no such option{nearest(name, list(options))}",
-                help=f"see `missive adapter {spec.name} --help`",
+                f"{label(name)}: {'adapter' if adapter else 'event sink'} `{spec.name}` has no such option"
+                f"{nearest(name, list(options))}",
+                help=f"see `missive adapter {spec.name} --help`" if adapter else "see `missive plugin show`",
             )
     return convert_values(spec.options, given, label=label, secrets=secrets)
 
 
+def table_of(spec: AdapterSpec | SinkSpec) -> str:
+    """Return in which table of the config such things are."""
+    from missive_host.specs import AdapterSpec
+
+    return "adapters" if isinstance(spec, AdapterSpec) else "sinks"
+
+
 def configured_options(
-    spec: AdapterSpec, name: str, settings: Mapping[str, Any], file: Path | None, secrets: Secrets
+    spec: AdapterSpec | SinkSpec, name: str, settings: Mapping[str, Any], file: Path | None, secrets: Secrets
 ) -> dict[str, Any]:
-    """Return the options of the adapter `name` from its table in the config. Raises as `convert_options` does.
+    """Return the options of the adapter or sink `name` from its table in the config. Raises as `convert_options` does.
 
     A relative path begins at the folder of `file`, which is the config's.
     """
-    options = convert_options(spec, settings, label=lambda key: f"adapters.{name}.settings.{key}", secrets=secrets)
+    options = convert_options(
+        spec, settings, label=lambda key: f"{table_of(spec)}.{name}.settings.{key}", secrets=secrets
+    )
     folder = Path.cwd() if file is None else file.absolute().parent
     for option in spec.options:
         if option.type == "path" and isinstance(path := options[option.name], str):

@@ -26,7 +26,15 @@ from collections.abc import Iterable
 
 import pluggy
 
-from missive_host.specs import AdapterSpec, CommandSpec, ContractSpec, PolicySpec, ReducerSpec, SecretProviderSpec
+from missive_host.specs import (
+    AdapterSpec,
+    CommandSpec,
+    ContractSpec,
+    PolicySpec,
+    ReducerSpec,
+    SecretProviderSpec,
+    SinkSpec,
+)
 
 HOOK_API = 1
 """Rises when a hook or a field of a declaration goes away. New ones do not raise it."""
@@ -90,6 +98,15 @@ def missive_secret_providers() -> Iterable[SecretProviderSpec]:
     return ()
 
 
+@hookspec
+def missive_event_sinks() -> Iterable[SinkSpec]:
+    """Declare event sinks: where the gateway writes what has happened.
+
+    Since API 1. The factory makes an `EventSink` from a `SinkContext`.
+    """
+    return ()
+
+
 HOOKS = (
     "missive_adapters",
     "missive_routing_policies",
@@ -97,4 +114,5 @@ HOOKS = (
     "missive_commands",
     "missive_contracts",
     "missive_secret_providers",
+    "missive_event_sinks",
 )

@@ -36,6 +36,26 @@ class AdapterStatus(msgspec.Struct, frozen=True, kw_only=True):
     last_error: str | UnsetType = UNSET
 
 
+class SinkStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """An event sink that the gateway writes to. What is counted is counted since the gateway was started."""
+
+    name: str
+    kind: str
+    state: str
+    """``starting``, ``running``, ``retrying`` (it has failed and is made anew) or ``stopped``."""
+    since: str
+    """Since when it is in this state."""
+    written: int
+    """Events that it has kept."""
+    behind: int
+    """Events of the journal that it has yet to look at."""
+    dropped: int
+    """Events that it did not get, since it was too far behind, or that it refused."""
+    failures: int
+    """How often it has failed."""
+    last_error: str | UnsetType = UNSET
+
+
 class AdapterQueue(msgspec.Struct, frozen=True, kw_only=True):
     """What waits, by state."""
 
@@ -111,6 +131,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """Where it listens; not set when nothing does."""
     components: tuple[ComponentStatus, ...]
     adapters: tuple[AdapterStatus, ...]
+    sinks: tuple[SinkStatus, ...]
     queue: QueueStatus
     store: StoreStatus | UnsetType = UNSET
     agents: tuple[AgentStatus, ...]

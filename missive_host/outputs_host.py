@@ -110,6 +110,11 @@ class BroughtContractView(msgspec.Struct, frozen=True, kw_only=True):
     """The field of its requests that no other contract has."""
 
 
+class SinkView(DeclarationView, frozen=True, kw_only=True):
+    options: tuple[OptionView, ...]
+    """Keys of ``[sinks.NAME.settings]``."""
+
+
 class PluginListResult(Data, frozen=True, kw_only=True):
     """What is installed, by metadata: no plugin was imported."""
 
@@ -140,6 +145,7 @@ class PluginShowResult(Data, frozen=True, kw_only=True):
     commands: tuple[CommandView, ...]
     contracts: tuple[BroughtContractView, ...]
     secret_providers: tuple[SecretProviderView, ...]
+    event_sinks: tuple[SinkView, ...]
     notices: tuple[str, ...]
     message: str
 

@@ -13,7 +13,7 @@ delivery that takes the answer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from logging import Logger
@@ -193,6 +193,11 @@ class JournalEvent:
     agent: str | None = None
     context: str | None = None
     task: str | None = None
+    message: str | None = None
+    id: str = ""
+    """``evt/TYPE/UUID``: the same whenever and to whomever it is told."""
+    source: str = ""
+    """What has written it, e.g. ``gateway:daemon``."""
 
 
 class EventFeed(Protocol):
@@ -249,6 +254,23 @@ class AdapterContext:
     """Shows one line to the person who runs the adapter by itself; None in the gateway, where there is the log."""
     kind: str = ""
     """The name of its `AdapterSpec`."""
+
+
+@dataclass(frozen=True, slots=True)
+class SinkContext:
+    """All that an event sink gets from the host."""
+
+    name: str
+    """The name of its table ``[sinks.NAME]``."""
+    kind: str
+    """The name of its `SinkSpec`."""
+    options: Mapping[str, Any]
+    """Its own options: validated, converted, complete with defaults."""
+    log: Logger
+    data_dir: Path
+    """A folder of its own. It exists when the sink is made."""
+    profile: str
+    """Whose journal it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,6 +379,24 @@ class SecretProvider(Protocol):
         `AuthError` that says where the secret should be and what to do, `ValidationError` for a reference that cannot
         be meant; neither repeats a secret. The host puts the setting's name before the sentence.
         """
+        ...
+
+
+@runtime_checkable
+class EventSink(Protocol):
+    """Where events go. The factory of a `SinkSpec` makes it from a `SinkContext`."""
+
+    async def write(self, events: Sequence[JournalEvent]) -> None:
+        """Keep these events, at most a hundred, in order; return when they are safe.
+
+        It must not hold up the event loop: what blocks belongs into a thread. It is never called twice at a time.
+        Raise `ValidationError` for what it will never take: that is counted as dropped. After any other error, and
+        after a minute, it is made anew and the same events come again, as they may after a crash.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Let go of what it holds. Called once, also after an error."""
         ...
 
 

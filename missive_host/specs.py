@@ -17,7 +17,7 @@ OptionType = Literal["string", "integer", "boolean", "duration", "size", "path",
 class Option:
     """One setting of an adapter: a flag of ``missive adapter NAME`` and a key of ``[adapters.X.settings]``.
 
-    In a `VerbSpec` it is a flag or an argument of the command.
+    In a `SinkSpec` it is a key of ``[sinks.X.settings]``, in a `VerbSpec` a flag or an argument of the command.
 
     ``size`` is a number of bytes, written ``8MiB`` or ``8388608``; ``duration`` is ``500ms``, ``30s``, ``5m``;
     both arrive converted, as ``int`` bytes and ``float`` seconds. A ``secret`` option takes only a reference
@@ -98,6 +98,22 @@ class ReducerSpec:
     """True: the order in which the results arrive matters, so the host hands them over in rank order."""
     extra: str | None = None
     status: Status = "beta"
+
+
+@dataclass(frozen=True, slots=True)
+class SinkSpec:
+    """Where the gateway writes the events of its journal. ``factory`` is called with a `SinkContext`."""
+
+    name: str
+    factory: str
+    summary: str
+    options: tuple[Option, ...] = ()
+    """Keys of ``[sinks.X.settings]``."""
+    extra: str | None = None
+    """The extra to install, named when its import fails."""
+    status: Status = "beta"
+    requires: tuple[str, ...] = ()
+    """The top-level modules that the extra brings: looked for, not imported, to say early that it is missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +203,7 @@ class SecretProviderSpec:
     status: Status = "beta"
 
 
-Spec = AdapterSpec | PolicySpec | ReducerSpec | CommandSpec | ContractSpec | SecretProviderSpec
+Spec = AdapterSpec | PolicySpec | ReducerSpec | CommandSpec | ContractSpec | SecretProviderSpec | SinkSpec
 
 
 # --- what a routing policy gets and gives

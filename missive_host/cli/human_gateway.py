@@ -74,6 +74,18 @@ def _tables(daemon: g.Status, screen: Screen) -> None:
                 for a in daemon.adapters
             ],
         )
+    if daemon.sinks:
+        screen.line()
+        screen.table(
+            ("SINK", "KIND", "STATE", "SINCE", "WRITTEN", "BEHIND", "DROPPED", "FAILURES", "LAST ERROR"),
+            [
+                (
+                    s.name, s.kind, s.state, ago(s.since, screen), s.written, s.behind or UNSET, s.dropped or UNSET,
+                    s.failures or UNSET, s.last_error,
+                )
+                for s in daemon.sinks
+            ],
+        )  # fmt: skip
     if daemon.agents:
         screen.line()
         screen.table(

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         PluginView,
         ReducerView,
         SecretProviderView,
+        SinkView,
     )
     from missive_host.plugins import PluginRecord, Plugins
     from missive_host.specs import (
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
         PolicySpec,
         ReducerSpec,
         SecretProviderSpec,
+        SinkSpec,
     )
 
 EXIT_FAULTY = 1
@@ -183,6 +185,9 @@ def show_plugin(data: PluginShowResult, screen: Screen) -> None:
     for provider in data.secret_providers:
         used = f'{{ secret = "{provider.name}:{provider.form}" }}'
         _show_declaration("secret provider", provider, screen, ("use", used))
+    for sink in data.event_sinks:
+        _show_declaration("event sink", sink, screen)
+        _show_options("sinks", sink, screen)
     for command in data.commands:
         _show_command(command, screen)
     for contract in data.contracts:
@@ -222,8 +227,12 @@ def _show_adapter(item: AdapterView, screen: Screen) -> None:
     )
     if item.foreground:
         screen.line(f"Run it by itself: missive adapter {item.name} --help")
+    _show_options("adapters", item, screen)
+
+
+def _show_options(table: str, item: AdapterView | SinkView, screen: Screen) -> None:
     if item.options:
-        screen.line(f'Options, in [adapters.NAME.settings] with kind = "{item.name}":')
+        screen.line(f'Options, in [{table}.NAME.settings] with kind = "{item.name}":')
         rows = [(option.name, _type(option), _default(option), option.help) for option in item.options]
         screen.table(("OPTION", "TYPE", "DEFAULT", "MEANING"), rows)
 
@@ -286,7 +295,15 @@ def view(record: PluginRecord) -> PluginView:
 
 def _shown(record: PluginRecord, specs: Sequence[Any], found: tuple[str, ...]) -> PluginShowResult:
     from missive_host.outputs_host import PluginShowResult
-    from missive_host.specs import AdapterSpec, CommandSpec, ContractSpec, PolicySpec, ReducerSpec, SecretProviderSpec
+    from missive_host.specs import (
+        AdapterSpec,
+        CommandSpec,
+        ContractSpec,
+        PolicySpec,
+        ReducerSpec,
+        SecretProviderSpec,
+        SinkSpec,
+    )
 
     return PluginShowResult(
         plugin=view(record),
@@ -296,6 +313,7 @@ def _shown(record: PluginRecord, specs: Sequence[Any], found: tuple[str, ...]) -
         commands=tuple(_command(spec) for spec in specs if isinstance(spec, CommandSpec)),
         contracts=tuple(_contract(spec) for spec in specs if isinstance(spec, ContractSpec)),
         secret_providers=tuple(_secret_provider(spec) for spec in specs if isinstance(spec, SecretProviderSpec)),
+        event_sinks=tuple(_sink(spec, record) for spec in specs if isinstance(spec, SinkSpec)),
         notices=found,
         message=f"{record.label} is {record.state}",
     )
@@ -318,6 +336,21 @@ def _adapter(spec: AdapterSpec, record: PluginRecord) -> AdapterView:
         options=tuple(_option(option) for option in spec.options),
         secrets=spec.secrets,
         examples=spec.examples,
+    )
+
+
+def _sink(spec: SinkSpec, record: PluginRecord) -> SinkView:
+    from missive_host.outputs_host import SinkView
+    from missive_host.plugins.reasons import needs
+
+    return SinkView(
+        name=spec.name,
+        summary=spec.summary,
+        status=spec.status,
+        factory=spec.factory,
+        extra=spec.extra or UNSET,
+        needs=needs(record, spec) or UNSET,
+        options=tuple(_option(option) for option in spec.options),
     )
 
 

@@ -438,6 +438,27 @@ class AdapterBlock(_Block, frozen=True, kw_only=True):
     )
 
 
+class SinkBlock(_Block, frozen=True, kw_only=True):
+    """Where the gateway writes what has happened."""
+
+    kind: Annotated[Name, Meta(description="Which event sink, as in `missive plugin list`.")]
+    enabled: Annotated[bool, Meta(description="The gateway writes to it.")] = True
+    types: Annotated[
+        tuple[NonEmpty, ...], Meta(description="Types of events, or patterns of them such as `missive.job.*`.")
+    ] = ("*",)
+    begin: Annotated[
+        Literal["now", "oldest"],
+        Meta(description="Where to begin the first time: with what is yet to come, or with what the journal has."),
+    ] = "now"
+    backlog: Annotated[
+        Annotated[int, Meta(ge=1, le=100_000_000)],
+        Meta(description="How far it may be behind, in events; older ones are dropped, and counted."),
+    ] = 100_000
+    settings: Annotated[dict[str, Any], Meta(description="Its own options, as in `missive plugin show`.")] = field(
+        default_factory=dict
+    )
+
+
 class Plugins(_Block, frozen=True, kw_only=True):
     """Which plugins may be loaded."""
 
@@ -478,6 +499,9 @@ class Config(_Block, frozen=True, kw_only=True):
         default_factory=Routing
     )
     adapters: Annotated[dict[Name, AdapterBlock], Meta(description="Adapters that the gateway runs.")] = field(
+        default_factory=dict
+    )
+    sinks: Annotated[dict[Name, SinkBlock], Meta(description="Where the gateway writes what has happened.")] = field(
         default_factory=dict
     )
     qos: Annotated[Qos, Meta(description="Limits of every call.")] = field(default_factory=Qos)

@@ -33,6 +33,7 @@ TABLES: tuple[tuple[str, type[msgspec.Struct]], ...] = (
     ("`[gateway.busy_input]` and `[adapters.NAME.busy_input]`", model.BusyInput),
     ("`[routing]`", model.Routing),
     ("`[adapters.NAME]`", model.AdapterBlock),
+    ("`[sinks.NAME]`", model.SinkBlock),
     ("`[qos]`", model.Qos),
     ("`[plugins]`", model.Plugins),
 )

@@ -3,7 +3,7 @@
 ::
 
     lock ─► store ─► listener, control socket ─► dispatcher ─► adapters ─► ready
-    stop:  adapters read no more ─► what runs ends, for `drain` ─► the rest is given back ─► the listener closes
+    stop:  adapters read no more ─► what runs ends, for `drain` ─► the rest is given back ─► listener, sinks
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from missive_host.gateway.notify import Notifier
 from missive_host.gateway.push import PushReceiver
 from missive_host.gateway.schedules import Schedules
 from missive_host.gateway.services import Services
+from missive_host.gateway.sinks import Sinks, check_sinks
 from missive_host.gateway.supervisor import Supervisor, specs_of
 from missive_host.gateway.tokens import Authenticator
 from missive_host.gateway.truth import Truth
@@ -104,6 +105,7 @@ class Gateway:
         self.followers = TaskFollowers(core)
         self._receiver = PushReceiver(core, followers=self.followers)
         self._services = Services()
+        self._sinks = Sinks(core, lambda: self._plugins)
         self._supervisor: Supervisor
         self._truth: Truth
 
@@ -129,6 +131,7 @@ class Gateway:
         if not self.core.settings.config.gateway.enabled:
             raise ConfigError("the gateway is switched off in this profile", help="set gateway.enabled = true")
         specs = specs_of(self._plugins, self.core.settings.config.adapters)
+        check_sinks(self._plugins, self.core.settings.config.sinks)
         if any(spec.owns_stdio for spec in specs):
             self._show = _silent
         paths = self.core.settings.paths
@@ -160,7 +163,7 @@ class Gateway:
             authenticate=authenticate,
             data=core.settings.paths.data,
         )
-        self._truth = Truth(core, self.dispatcher, self._supervisor, self.followers, self._services)
+        self._truth = Truth(core, self.dispatcher, self._supervisor, self.followers, self._services, self._sinks)
         for work_id, adapter, lane in core.store.read(lambda tables: tables.work.open_places()):
             self.room.take(work_id, adapter, lane)
         self.dispatcher.on_unattended = self._supervisor.attend
@@ -177,6 +180,8 @@ class Gateway:
             await self.dispatcher.reclaim(dead=lambda owner: owner.startswith("gateway/"))
             await group.start(self.dispatcher.run)
             await group.start(serve_control, control_path(core.settings.paths), self._control)
+            self._sinks.open(group)
+            await self._sinks.apply(core.settings.config.sinks)
             self._supervisor.open(group)
             await self._supervisor.apply(core.settings.config.adapters)
             for name, service in (
@@ -222,6 +227,7 @@ class Gateway:
         self._listener.stop()
         await self._listener.stopped()
         await self._journal("stopped", {"reason": self._reason, "given_back": left})
+        await self._sinks.stop()
         group.cancel_scope.cancel()
         with anyio.CancelScope(shield=True):
             await self._show(
@@ -283,6 +289,7 @@ class Gateway:
             settings = self._load()
             plugins = self._open_plugins(settings)
             specs_of(plugins, settings.config.adapters)
+            check_sinks(plugins, settings.config.sinks)
             before = self.core.settings.config
             after = settings.config
             changed: list[str] = []
@@ -297,7 +304,9 @@ class Gateway:
                 changed.append("gateway")
                 if self._bind is None and after.gateway.bind_address != before.gateway.bind_address:
                     changed.append("gateway.bind_address needs a restart")
-            changed += await self._supervisor.apply(after.adapters, anew=after.plugins != before.plugins)
+            anew = after.plugins != before.plugins
+            changed += await self._sinks.apply(after.sinks, anew=anew)
+            changed += await self._supervisor.apply(after.adapters, anew=anew)
             await self._journal("reloaded", {"changed": changed})
         finally:
             self._notifier.ready()

@@ -72,6 +72,7 @@ class _Now:
         yield GaugeMetricFamily("missive_uptime_seconds", "Since the daemon was started.", status.uptime_seconds)
         yield GaugeMetricFamily("missive_sessions", "Sessions that there are.", status.sessions)
         yield from self._adapters()
+        yield from self._sinks()
         yield from self._queue()
         yield from self._agents()
         if status.store is not UNSET:
@@ -92,6 +93,24 @@ class _Now:
             restarts.add_metric((adapter.name,), adapter.restarts)
             flying.add_metric((adapter.name,), adapter.in_flight)
         yield from (up, restarts, flying)
+
+    def _sinks(self) -> Iterator[Metric]:
+        up = GaugeMetricFamily("missive_sink_up", "1 while the event sink is written to.", labels=("sink",))
+        behind = GaugeMetricFamily("missive_sink_behind", "Events that it has yet to look at.", labels=("sink",))
+        counters = {
+            field: CounterMetricFamily(f"missive_sink_{name}", text, labels=("sink",))
+            for field, name, text in (
+                ("written", "events_written", "Events that it has kept."),
+                ("dropped", "events_dropped", "Events that it did not get, or refused."),
+                ("failures", "failures", "How often it has failed."),
+            )
+        }
+        for sink in self._status.sinks:
+            up.add_metric((sink.name,), float(sink.state == "running"))
+            behind.add_metric((sink.name,), sink.behind)
+            for field, counter in counters.items():
+                counter.add_metric((sink.name,), getattr(sink, field))
+        yield from (up, behind, *counters.values())
 
     def _queue(self) -> Iterator[Metric]:
         queue = self._status.queue

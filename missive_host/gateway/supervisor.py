@@ -225,7 +225,7 @@ class Supervisor:
                 durable=True,
                 listener=self._listener,
                 authenticate=self._authenticate,
-                events=JournalFeed(self._dispatcher.core.store),
+                events=JournalFeed(self._dispatcher.core.store, self._dispatcher.core.redactor),
             )
         )
         return made

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from missive_host.gateway.following import TaskFollowers
     from missive_host.gateway.listener import HttpListener
     from missive_host.gateway.services import Services
+    from missive_host.gateway.sinks import Sinks
     from missive_host.gateway.supervisor import Supervisor
     from missive_host.store import Tables
 
@@ -45,12 +46,14 @@ class Truth:
         supervisor: Supervisor,
         followers: TaskFollowers,
         services: Services,
+        sinks: Sinks,
     ) -> None:
         self._core = core
         self._dispatcher = dispatcher
         self._supervisor = supervisor
         self._followers = followers
         self._services = services
+        self._sinks = sinks
         self._started_at = now()
         self._began = time.monotonic()
 
@@ -97,6 +100,7 @@ class Truth:
             bind_address=UNSET if listener is None else listener.url.removeprefix("http://"),
             components=self.components(listener),
             adapters=self._supervisor.views(in_flight),
+            sinks=self._sinks.views(events),
             queue=QueueStatus(
                 queued=sum(each.queued for each in by_adapter.values()),
                 ready=sum(each.ready for each in by_adapter.values()),

@@ -18,6 +18,7 @@ from missive_host.specs import (
     PolicySpec,
     ReducerSpec,
     SecretProviderSpec,
+    SinkSpec,
     Spec,
     Status,
     VerbSpec,
@@ -36,6 +37,7 @@ RETURNS: dict[str, type[Spec]] = {
     "missive_commands": CommandSpec,
     "missive_contracts": ContractSpec,
     "missive_secret_providers": SecretProviderSpec,
+    "missive_event_sinks": SinkSpec,
 }
 KINDS: dict[type[Spec], str] = {
     AdapterSpec: "adapter",
@@ -44,6 +46,7 @@ KINDS: dict[type[Spec], str] = {
     CommandSpec: "command",
     ContractSpec: "contract",
     SecretProviderSpec: "secret provider",
+    SinkSpec: "event sink",
 }
 """What people call each."""
 
@@ -169,6 +172,9 @@ def check_spec(spec: Spec) -> None:
         _check_command(spec, where)
     elif isinstance(spec, SecretProviderSpec):
         _check_line(where, "form", spec.form)
+    if isinstance(spec, AdapterSpec | SinkSpec):
+        _check_needs(spec, where)
+        _check_options(where, spec.options)
 
 
 def _check_factory(where: str, factory: Any) -> None:
@@ -193,12 +199,14 @@ def _check_adapter(spec: AdapterSpec, where: str) -> None:
             if not _matches(_CONTRACT, contract):
                 raise RefusedError(f"{where}: {field} {_shown(contract)} is not a contract id such as pigeon.v1")
     _check_examples(where, spec.examples)
+    if spec.noun is not None and not _matches(_SPEC_NAME, spec.noun):
+        raise RefusedError(f"{where}: noun {_shown(spec.noun)} is not the name of a command")
+
+
+def _check_needs(spec: AdapterSpec | SinkSpec, where: str) -> None:
     for module in _items(where, "requires", spec.requires):
         if not (_matches(_MODULE, module) and spec.extra is not None):
             raise RefusedError(f"{where}: requires {_shown(module)}: top-level modules that `extra` brings")
-    if spec.noun is not None and not _matches(_SPEC_NAME, spec.noun):
-        raise RefusedError(f"{where}: noun {_shown(spec.noun)} is not the name of a command")
-    _check_options(where, spec.options)
 
 
 def _check_contract(spec: ContractSpec) -> None:

@@ -32,11 +32,12 @@ if TYPE_CHECKING:
         PolicySpec,
         ReducerSpec,
         SecretProviderSpec,
+        SinkSpec,
         Spec,
         VerbSpec,
     )
 
-    S = TypeVar("S", AdapterSpec, PolicySpec, ReducerSpec, CommandSpec, ContractSpec, SecretProviderSpec)
+    S = TypeVar("S", AdapterSpec, PolicySpec, ReducerSpec, CommandSpec, ContractSpec, SecretProviderSpec, SinkSpec)
 
 
 def load(records: tuple[PluginRecord, ...], *, strict: bool = False) -> Plugins:
@@ -129,6 +130,12 @@ class Plugins:
         from missive_host.specs import SecretProviderSpec
 
         return self._find(SecretProviderSpec, name)
+
+    def sink(self, name: str) -> tuple[SinkSpec, PluginRecord]:
+        """As `adapter`, for event sinks."""
+        from missive_host.specs import SinkSpec
+
+        return self._find(SinkSpec, name)
 
     def adapters(self) -> tuple[tuple[AdapterSpec, PluginRecord], ...]:
         """Return all adapters, sorted by name. Every plugin is loaded."""

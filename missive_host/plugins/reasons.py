@@ -87,9 +87,7 @@ def missing(spec: Spec) -> tuple[str, ...]:
     """Return the modules of its extra that are not installed. Nothing is imported."""
     from importlib.util import find_spec
 
-    from missive_host.specs import AdapterSpec
-
-    return tuple(name for name in spec.requires if find_spec(name) is None) if isinstance(spec, AdapterSpec) else ()
+    return tuple(name for name in getattr(spec, "requires", ()) if find_spec(name) is None)
 
 
 def needs(record: PluginRecord, spec: Spec) -> str | None:

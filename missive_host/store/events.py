@@ -25,6 +25,8 @@ _INSERT = """
                         payload_json, metadata_json)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
+_SPAN = 10_000
+"""How many events `follow` looks at, at the most: whoever waits for a rare type must hold up nobody."""
 
 
 def new_event_id(event_type: str) -> str:
@@ -91,14 +93,18 @@ class Events:
 
     def follow(self, after: int, patterns: Sequence[str], *, limit: int) -> tuple[tuple[EventRow, ...], int]:
         """Return the next events whose type is one of `patterns` (``missive.job.*``), and where to go on after them."""
-        newest = self.last_sequence()
-        types = " OR ".join("event_type GLOB ?" for _ in patterns) or "0"
+        newest = min(self.last_sequence(), after + _SPAN)
         found = self._execute(
-            f"{_SELECT} WHERE sequence > ? AND ({types}) ORDER BY sequence LIMIT ?",
-            (after, *patterns, limit),
+            f"{_SELECT} WHERE sequence > ? AND sequence <= ? AND ({_globs(patterns)}) ORDER BY sequence LIMIT ?",
+            (after, newest, *patterns, limit),
         ).fetchall()
         rows = tuple(_event(row) for row in found)
         return rows, rows[-1].sequence if len(rows) == limit else max(newest, after)
+
+    def count_between(self, after: int, until: int, patterns: Sequence[str]) -> int:
+        """Return how many events after one sequence, up to and with another, have a type as `follow` knows them."""
+        count = f"SELECT COUNT(*) FROM events WHERE sequence > ? AND sequence <= ? AND ({_globs(patterns)})"  # noqa: S608
+        return int(self._execute(count, (after, until, *patterns)).fetchone()[0])
 
     def count(
         self,
@@ -130,6 +136,10 @@ class Events:
             (before_sequence, at),
         )
         return self._execute("DELETE FROM events WHERE sequence < ?", (before_sequence,)).rowcount
+
+
+def _globs(patterns: Sequence[str]) -> str:
+    return " OR ".join("event_type GLOB ?" for _ in patterns) or "0"
 
 
 def _filter(

@@ -64,7 +64,7 @@ def adapter(core: Commands, folder: Path, *urls: str, **options: Any) -> NotifyA
         options=values,
         log=logging.getLogger("missive.ops"),
         data_dir=folder,
-        events=JournalFeed(core.core.store),
+        events=JournalFeed(core.core.store, core.core.redactor),
     )
     return NotifyAdapter(context)
 

@@ -31,7 +31,7 @@ def append(core: Commands, *types: str) -> None:
 
 async def test_what_matches_is_handed_over_once_and_in_order(home: Home) -> None:
     async with home.core() as core:
-        found = JournalFeed(core.core.store)
+        found = JournalFeed(core.core.store, core.core.redactor)
         begin = found.position()
         append(
             core, "missive.job.enqueued", "a2a.send.request", "missive.job.failed", "missive.jobs", "x.missive.job.y"
@@ -52,7 +52,7 @@ async def test_what_matches_is_handed_over_once_and_in_order(home: Home) -> None
 async def test_it_waits_for_what_is_yet_to_come(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feed, "LOOK_SECONDS", 0.01)
     async with home.core() as core:
-        found = JournalFeed(core.core.store)
+        found = JournalFeed(core.core.store, core.core.redactor)
         begin = found.position()
         seen: list[str] = []
 
@@ -73,7 +73,7 @@ async def test_much_is_read_in_pieces_and_much_else_is_passed_over(home: Home, m
     monkeypatch.setattr(feed, "AT_ONCE", 3)
     monkeypatch.setattr(feed, "PASSED_OVER", 5)
     async with home.core() as core:
-        found = JournalFeed(core.core.store)
+        found = JournalFeed(core.core.store, core.core.redactor)
         position = found.position()
         append(core, *[f"missive.job.{number}" for number in range(7)], *["other"] * 5)
         seen: list[str] = []
@@ -93,7 +93,7 @@ async def test_much_is_read_in_pieces_and_much_else_is_passed_over(home: Home, m
 async def test_the_end_of_a_job_is_in_the_journal(home: Home, agent: AgentProcess) -> None:
     async with home.core() as core:
         core.add("echo", agent)
-        found = JournalFeed(core.core.store)
+        found = JournalFeed(core.core.store, core.core.redactor)
         begin = found.position()
         good: j.JobStartResult = await core.one(c.JobStartSend(agent="echo", message="task fine"))
         bad: j.JobStartResult = await core.one(c.JobStartSend(agent="echo", message="crash now"))

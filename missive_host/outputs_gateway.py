@@ -33,6 +33,8 @@ class AdapterStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Since when it is in this state."""
     in_flight: int
     """Deliveries that run now."""
+    counters: dict[str, int] = {}
+    """What the adapter itself has counted, by name."""
     last_error: str | UnsetType = UNSET
 
 

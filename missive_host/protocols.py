@@ -13,9 +13,13 @@ delivery that takes the answer.
 
 from __future__ import annotations
 
+import re
+import time
+from _thread import allocate_lock
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from logging import Logger
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -231,6 +235,52 @@ class Summary:
     """What a command leaves with. An adapter's is what its `run` returns."""
 
 
+class Clock:
+    """What time it is. Tests of an adapter give it another one."""
+
+    def now(self) -> datetime:
+        """Return the time of day, with its zone: UTC."""
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        """Return seconds since some moment: to measure how long something takes, whatever is done to the clock."""
+        return time.monotonic()
+
+
+class Counters:
+    """An adapter's own counters. In the gateway they are in ``/status``, and in ``/metrics`` for Prometheus.
+
+    They begin with 0 when the gateway is started, and go on when the adapter is started again.
+    """
+
+    LIMIT = 100
+    """How many there may be: each is a time series in somebody's database."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, int] = {}
+        self._lock = allocate_lock()
+
+    def add(self, name: str, amount: int = 1) -> None:
+        """Count something, from any thread. With 0 the counter is shown before there is something to count.
+
+        Raises `ValueError` for a name that is not of lower-case letters, digits and ``_``, for more than `LIMIT` names,
+        and for a negative amount: what goes down is no counter.
+        """
+        if not re.fullmatch(r"[a-z][a-z0-9_]{0,62}", name):
+            raise ValueError(f"{name[:64]!r} cannot be the name of a counter: use lower-case letters, digits and '_'")
+        if amount < 0:
+            raise ValueError(f"counter {name}: {amount} is less than 0")
+        with self._lock:
+            if name not in self._values and len(self._values) >= self.LIMIT:
+                raise ValueError(f"counter {name}: there are {self.LIMIT} already")
+            self._values[name] = self._values.get(name, 0) + amount
+
+    def values(self) -> dict[str, int]:
+        """Return how they stand."""
+        with self._lock:
+            return dict(self._values)
+
+
 @dataclass(frozen=True, slots=True)
 class AdapterContext:
     """All that an adapter gets from the host."""
@@ -254,6 +304,9 @@ class AdapterContext:
     """Shows one line to the person who runs the adapter by itself; None in the gateway, where there is the log."""
     kind: str = ""
     """The name of its `AdapterSpec`."""
+    clock: Clock = field(default_factory=Clock)
+    counters: Counters = field(default_factory=Counters)
+    """Its own; by itself it may count, too, but nobody looks."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,14 @@ RUNNING = Status(
     bind_address="127.0.0.1:7347",
     adapters=(
         AdapterStatus(
-            name="drop", kind="filedrop", state="running", required=True, restarts=2, since="2026-01-01", in_flight=3
+            name="drop",
+            kind="filedrop",
+            state="running",
+            required=True,
+            restarts=2,
+            since="2026-01-01",
+            in_flight=3,
+            counters={"late": 4},
         ),
     ),
     queue=QueueStatus(

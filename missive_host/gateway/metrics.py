@@ -88,11 +88,16 @@ class _Now:
             "missive_adapter_restarts", "How often it was started again.", labels=("adapter",)
         )
         flying = GaugeMetricFamily("missive_deliveries_in_flight", "Deliveries that run now.", labels=("adapter",))
+        own = CounterMetricFamily(
+            "missive_adapter_counter", "What the adapter itself has counted.", labels=("adapter", "kind", "counter")
+        )
         for adapter in self._status.adapters:
+            for name, value in adapter.counters.items():
+                own.add_metric((adapter.name, adapter.kind, name), value)
             up.add_metric((adapter.name,), float(adapter.state == "running"))
             restarts.add_metric((adapter.name,), adapter.restarts)
             flying.add_metric((adapter.name,), adapter.in_flight)
-        yield from (up, restarts, flying)
+        yield from (up, restarts, flying, own)
 
     def _sinks(self) -> Iterator[Metric]:
         up = GaugeMetricFamily("missive_sink_up", "1 while the event sink is written to.", labels=("sink",))

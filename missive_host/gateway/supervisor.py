@@ -16,7 +16,7 @@ from missive_host.gateway.intake import GatewayIntake, Room
 from missive_host.gateway.services import GOOD_SECONDS, pause_after
 from missive_host.ids import now
 from missive_host.outputs_gateway import AdapterStatus
-from missive_host.protocols import Adapter, AdapterContext, Listener, Principal, Restoring
+from missive_host.protocols import Adapter, AdapterContext, Counters, Listener, Principal, Restoring
 
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
@@ -43,6 +43,7 @@ class Supervised:
         self.last_error: str | None = None
         self.files: FileAccess | None = None
         self.adapter: Adapter | None = None
+        self.counters = Counters()
         self.scope = anyio.CancelScope()
         self.begun = anyio.Event()
         self.done = anyio.Event()
@@ -105,6 +106,7 @@ class Supervisor:
                 restarts=each.restarts,
                 since=each.since,
                 in_flight=in_flight.get(each.name, 0),
+                counters=each.counters.values(),
                 **({} if each.last_error is None else {"last_error": each.last_error}),
             )
             for each in self.adapters.values()
@@ -223,6 +225,7 @@ class Supervisor:
                 log=logging.getLogger(f"missive.{each.name}"),
                 data_dir=data_dir,
                 durable=True,
+                counters=each.counters,
                 listener=self._listener,
                 authenticate=self._authenticate,
                 events=JournalFeed(self._dispatcher.core.store, self._dispatcher.core.redactor),

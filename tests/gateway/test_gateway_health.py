@@ -131,6 +131,10 @@ async def test_prometheus_reads_what_happened_and_how_things_stand() -> None:
         assert found["missive_adapter_up adapter=drop"] == 1
         assert found["missive_adapter_restarts_total adapter=drop"] == 2
         assert found["missive_deliveries_in_flight adapter=drop"] == 3
+        assert found["missive_adapter_counter_total adapter=drop counter=late kind=filedrop"] == 4
+        assert found["missive_sink_behind sink=audit"] == 8
+        assert found["missive_sink_events_dropped_total sink=audit"] == 9
+        assert found["missive_sink_up sink=audit"] == 0
         assert found["missive_queue_depth adapter=drop state=ready"] == 2
         assert found["missive_queue_oldest_waiting_seconds"] == 1.5
         assert found["missive_dead_letters"] == 4

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from apprise import Apprise
 
-    from missive_host.protocols import AdapterContext, EventFeed, Intake, JournalEvent
+    from missive_host.protocols import AdapterContext, Counters, EventFeed, Intake, JournalEvent
 
 PAUSES = (1.0, 2.0, 5.0, 15.0, 30.0, 60.0, 120.0)
 """Seconds between the tries of one message; after the last it is given up."""
@@ -60,6 +60,9 @@ class NotifyAdapter:
         self._log = context.log
         self._folder = context.data_dir
         self._events = context.events
+        self._counters = context.counters
+        for name in ("told", "given_up"):
+            self._counters.add(name, 0)
 
     async def run(self, intake: Intake) -> int | None:  # noqa: ARG002 - nothing comes in
         """Tell until cancelled. Raises `ConfigError` for a URL that Apprise does not take."""
@@ -69,7 +72,7 @@ class NotifyAdapter:
         async with anyio.create_task_group() as group:
             for name, key, service in services:
                 place = Place(self._folder / f"{key}.json")
-                teller = Teller(name, service, place, self._events, self._options, self._log)
+                teller = Teller(name, service, place, self._events, self._options, self._log, counters=self._counters)
                 group.start_soon(teller.run)
         return None
 
@@ -103,6 +106,7 @@ class Teller:
         options: Any,
         log: Logger,
         *,
+        counters: Counters,
         pauses: Sequence[float] | None = None,
     ) -> None:
         self._name = name
@@ -111,6 +115,7 @@ class Teller:
         self._events = events
         self._options = options
         self._log = log
+        self._counters = counters
         self._pauses = PAUSES if pauses is None else pauses
 
     async def run(self) -> None:
@@ -148,8 +153,10 @@ class Teller:
         """Send a message; try it again for a while, then give it up."""
         for pause in (*self._pauses, None):
             if await self._send(words):
+                self._counters.add("told")
                 return
             if pause is None:
+                self._counters.add("given_up")
                 self._log.error("given up: %s did not take '%s'", self._name, words.title)
                 return
             self._log.warning("%s did not take a message; tried again in %g s", self._name, pause)

@@ -57,7 +57,7 @@ class ReducerContract(PluginContract[ReducerSpec]):
 
     def samples(self) -> Sequence[AgentResult]:
         """Return at least three results, of different agents, from which it makes an answer. All are gathered."""
-        return SAMPLES
+        return copy.deepcopy(SAMPLES)
 
     def reducer(self) -> Reducer:
         """Return a new one, made as the host makes it."""
@@ -138,13 +138,13 @@ class ReducerContract(PluginContract[ReducerSpec]):
     def test_it_is_pure(self) -> None:
         """The same gives the same, two reductions at once do not mix, and what it was given is as it was."""
         samples = tuple(self.samples())
-        given, context = copy.deepcopy(samples), self.context(samples)
-        kept = copy.deepcopy(context)
+        context = self.context(samples)
+        given, kept = copy.deepcopy((samples, context))
         wanted = self.reduce(samples)
         reducer = self.reducer()
         both = [reducer.start(context), reducer.start(context)]
         early: list[Reduced | None] = [None, None]
-        for result in given:
+        for result in samples:
             for number, reduction in enumerate(both):
                 if early[number] is None:
                     early[number] = reduction.add(result)

@@ -20,6 +20,7 @@ FEATURES: Mapping[str, str] = {
     "wait": "it reads no further while the host is full; without it, it refuses in words of its own",
     "late": "what is answered after `run` was cancelled is told at once; without it, the next run tells it",
     "restore": "it can answer deliveries that another process took in",
+    "redelivers": "it tells those answers to their senders by itself; without it, senders come and ask",
 }
 """What an adapter may lack, and what it means to have it."""
 

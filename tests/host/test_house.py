@@ -82,14 +82,14 @@ MAY_IMPORT: dict[str, set[str]] = {
 """Room -> the rooms that it may import."""
 
 ONLY_IN: dict[str, set[str]] = {
-    "a2a": {"a2a", "demo", "testing"},
-    "grpc": {"a2a", "demo", "testing"},
-    "google": {"a2a", "demo", "testing"},
+    "a2a": {"a2a", "demo"},
+    "grpc": {"a2a", "demo"},
+    "google": {"a2a", "demo"},
     "sqlite3": {"store"},
     "click": {"cli"},
     "prometheus_client": {"gateway"},
-    "starlette": {"demo", "gateway", "testing"},
-    "uvicorn": {"demo", "gateway", "testing"},
+    "starlette": {"demo", "gateway"},
+    "uvicorn": {"demo", "gateway"},
 }
 """A package -> the rooms that may know it."""
 

@@ -21,6 +21,7 @@ from missive_host.testing import (
     HttpStatus,
     Reply,
     RunningHost,
+    Step,
     Stream,
     TaskReply,
     run_host,
@@ -47,7 +48,12 @@ async def test_without_a_script_it_says_what_it_hears() -> None:
 
 
 async def test_each_message_takes_a_step() -> None:
-    script = ["one", Reply("two", data=({"n": 2},)), TaskReply("three"), TaskReply(state="input_required")]
+    script: list[Step | str] = [
+        "one",
+        Reply("two", data=({"n": 2},)),
+        TaskReply("three"),
+        TaskReply(state="input_required"),
+    ]
     with FakeAgent(script) as agent:
         async with run_host(agent=agent) as host:
             assert (await said(host))["response"]["text"] == "one"

@@ -56,6 +56,6 @@ class HttpRig(AdapterRig):
 class TestHttp(AdapterContract):
     plugin = "http"
     rig = HttpRig
-    lacks = frozenset({"end", "wait"})
+    lacks = frozenset({"end", "redelivers", "wait"})
     with_listener = True
     readers = len(HttpRig.samples)

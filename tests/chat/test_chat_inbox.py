@@ -68,6 +68,12 @@ async def test_edits_in_time_change_the_message_and_take_no_room(desk: Desk) -> 
     assert desk.handled == [("message", "being handled"), ("message", "version 9")]
 
 
+async def test_an_edit_that_comes_too_late_is_an_event_of_its_own(desk: Desk) -> None:
+    await desk.put("edit", "too late", kind="edit", message_id="1")
+    await desk.all_handled()
+    assert sorted(desk.handled) == [("edit", "too late"), ("message", "being handled"), ("message", "waits")]
+
+
 async def test_nobody_else_can_change_it(desk: Desk) -> None:
     await desk.put("edit", "I am Ann", kind="edit", message_id="2", sender=Sender(id="bob"))
     await desk.all_handled()

@@ -102,16 +102,13 @@ class Bridge:
         if event.kind == "press":
             return await self._pressed(entry, place)
         if event.kind == "delete":
-            await self._state.change(
-                lambda db: db.execute("DELETE FROM heard WHERE message_id = ?", (event.message_id,))
-            )
+            await self._state.change(lambda db: db.execute(f"DELETE FROM heard {_SAID}", _said(event)))  # noqa: S608
             return "deleted"
         if event.kind == "edit" and not self._resend_edited:
-            await self._state.change(
-                lambda db: db.execute(
-                    "UPDATE heard SET text = ? WHERE message_id = ?", (event.text[:HEARD_LENGTH], event.message_id)
-                )
-            )
+            if event.unauthentic is None:
+                sql = f"UPDATE heard SET text = ? {_SAID} AND sender = ?"  # noqa: S608
+                values = (event.text[:HEARD_LENGTH], *_said(event), _called(event))
+                await self._state.change(lambda db: db.execute(sql, values))
             return "edited"
         paired = pairing.paired(self._state) if self._rules.dm_policy == "pairing" else frozenset()
         verdict = gates.judge(
@@ -182,7 +179,7 @@ class Bridge:
     def _heard(self, event: Inbound) -> list[str]:
         """Return what was said there before, without a mention."""
         rows = self._state.rows("SELECT sender, text FROM heard WHERE scope = ? ORDER BY id", _scope(event))
-        return [f"{row['sender']}: {row['text']}" for row in rows]
+        return [f"{' '.join(row['sender'].split())}: {_indented(row['text'])}" for row in rows]
 
     async def _fetched(self, owner: str, event: Inbound) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
         for attempt in range(FETCHES):
@@ -197,10 +194,9 @@ class Bridge:
 
     def _keep(self, db: sqlite3.Connection, event: Inbound) -> None:
         scope = _scope(event)
-        name = event.sender.name or event.sender.id
         db.execute(
             "INSERT INTO heard (scope, message_id, sender, text, at) VALUES (?, ?, ?, ?, ?)",
-            (scope, event.message_id, name, event.text[:HEARD_LENGTH], self._clock()),
+            (scope, event.message_id, _called(event), event.text[:HEARD_LENGTH], self._clock()),
         )
         db.execute(
             "DELETE FROM heard WHERE scope = ? AND id NOT IN (SELECT id FROM heard WHERE scope = ? "
@@ -388,6 +384,24 @@ def _scope(event: Inbound) -> str:
     """Return the channel or thread in which something was said."""
     thread = event.place.thread
     return event.place.chat if thread is None or thread == event.message_id else f"{event.place.chat}:{thread}"
+
+
+_SAID = "WHERE message_id = ? AND (scope = ? OR substr(scope, 1, ?) = ?)"
+"""What was said in one chat: elsewhere another message may have the same id, which who writes it may have chosen."""
+
+
+def _said(event: Inbound) -> tuple[str, str, int, str]:
+    chat = event.place.chat
+    return event.message_id, chat, len(chat) + 1, f"{chat}:"
+
+
+def _called(event: Inbound) -> str:
+    return event.sender.name or event.sender.id
+
+
+def _indented(text: str) -> str:
+    """Return a text of which no line can be taken for one that somebody else has said."""
+    return "\n    ".join(text.splitlines())
 
 
 def _decided(db: sqlite3.Connection, entry: Entry, envelope: Envelope, to: ReplyTo) -> None:

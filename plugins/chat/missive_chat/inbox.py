@@ -57,6 +57,8 @@ class Inbox:
         self._log = log
         self._group: TaskGroup | None = None
         self._serving: set[str] = set()
+        self._acting: set[int] = set()
+        """What is being acted on: it is too late to change it."""
         self._waiting = 0
         self._freed = anyio.Event()
 
@@ -96,7 +98,7 @@ class Inbox:
         ).fetchall()
         for row in found:
             event = msgspec.json.decode(row["event"], type=Inbound)
-            if event.kind != "message":
+            if event.kind != "message" or row["id"] in self._acting:
                 continue
             if change.kind == "delete":  # by whom is not always said, and a moderator may do it
                 db.execute(
@@ -167,6 +169,7 @@ class Inbox:
         )
 
     async def _one(self, entry: Entry) -> None:
+        self._acting.add(entry.id)
         try:
             verdict = await self._handle(entry)
             self._waiting = await self._state.change(lambda db: self._done(db, entry, verdict))
@@ -174,6 +177,8 @@ class Inbox:
             self._log.warning("%s", error.message)
             await anyio.sleep(STORAGE_PAUSE)
             return
+        finally:
+            self._acting.discard(entry.id)
         freed, self._freed = self._freed, anyio.Event()
         freed.set()
         self._log.debug("%s %s: %s", entry.event.kind, entry.event.event_id, verdict)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import msgspec
 
-from missive_chat import approvals, conversations, gates, pairing
+from missive_chat import approvals, conversations, gates, heard, pairing
 from missive_chat.connection import Connection
 from missive_chat.conversations import Conversation
 from missive_chat.delivery import ChatDelivery, ReplyTo
@@ -31,9 +31,6 @@ from missive_host.errors import MissiveError, StorageError
 if TYPE_CHECKING:
     from missive_host.protocols import Intake
 
-HEARD = 20
-"""Messages without a mention that are kept for each channel or thread."""
-HEARD_LENGTH = 2000
 FETCHES = 5
 """How often it is tried to fetch a file."""
 
@@ -102,13 +99,10 @@ class Bridge:
         if event.kind == "press":
             return await self._pressed(entry, place)
         if event.kind == "delete":
-            await self._state.change(lambda db: db.execute(f"DELETE FROM heard {_SAID}", _said(event)))  # noqa: S608
+            await self._state.change(lambda db: heard.taken_back(db, event))
             return "deleted"
         if event.kind == "edit" and not self._resend_edited:
-            if event.unauthentic is None:
-                sql = f"UPDATE heard SET text = ? {_SAID} AND sender = ?"  # noqa: S608
-                values = (event.text[:HEARD_LENGTH], *_said(event), _called(event))
-                await self._state.change(lambda db: db.execute(sql, values))
+            await self._state.change(lambda db: heard.changed(db, event))
             return "edited"
         paired = pairing.paired(self._state) if self._rules.dm_policy == "pairing" else frozenset()
         verdict = gates.judge(
@@ -129,7 +123,7 @@ class Bridge:
             case "act":
                 return await self._act(entry, place)
             case "keep":
-                await self._state.change(lambda db: self._keep(db, event))
+                await self._state.change(lambda db: heard.keep(db, event, self._clock()))
             case "pair":
                 await self._pair(entry, place)
             case "say" if verdict.say:
@@ -144,19 +138,19 @@ class Bridge:
         word = word_of(event.text, self._connection.capabilities.command_prefix)
         if word is not None:
             return await self._word(entry, place, conversation, word)
-        if not event.text.strip() and not event.attachments and not self._heard(event):
+        if not event.text.strip() and not event.attachments and not heard.lines(self._state, event):
             return "empty"
         self._presence.seen(place, event.message_id)
         content = await self._content(entry)
         facts = facts_for(event, place, self._kind, self._account)
         envelope = envelope_for(command_for(self._target, conversation, content, facts), conversation, facts)
-        to, scope = self._reply_to(entry, place, envelope), _scope(event)
+        to = self._reply_to(entry, place, envelope)
 
         def work(db: sqlite3.Connection) -> None:
             conversations.note(db, conversation.key, self._clock(), answered=1)
             if conversation.task_state == "input_required":
                 conversations.waits_no_more(db, conversation.key, conversation.task)
-            db.execute("DELETE FROM heard WHERE scope = ?", (scope,))
+            heard.handed_on(db, event)
             _decided(db, entry, envelope, to)
 
         await self._state.change(work)
@@ -167,7 +161,7 @@ class Bridge:
         event = entry.event
         code = f"{entry.id}"
         paths, types, problems = await self._fetched(code, event)
-        lines = self._heard(event)
+        lines = heard.lines(self._state, event)
         before = "Said here before, by people who did not write to you:\n" + "\n".join(lines) if lines else None
         text = event.text
         if event.kind == "edit":
@@ -175,11 +169,6 @@ class Bridge:
         if problems:
             text = "\n".join((text, *(f"({problem})" for problem in problems))).strip()
         return Content(text=text, before=before, files=paths, media_types=types)
-
-    def _heard(self, event: Inbound) -> list[str]:
-        """Return what was said there before, without a mention."""
-        rows = self._state.rows("SELECT sender, text FROM heard WHERE scope = ? ORDER BY id", _scope(event))
-        return [f"{' '.join(row['sender'].split())}: {_indented(row['text'])}" for row in rows]
 
     async def _fetched(self, owner: str, event: Inbound) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
         for attempt in range(FETCHES):
@@ -191,18 +180,6 @@ class Bridge:
                     return (), (), (f"the files could not be fetched: {error.message}",)
                 await anyio.sleep(error.retry_after or 0.5 * 2**attempt)
         raise AssertionError
-
-    def _keep(self, db: sqlite3.Connection, event: Inbound) -> None:
-        scope = _scope(event)
-        db.execute(
-            "INSERT INTO heard (scope, message_id, sender, text, at) VALUES (?, ?, ?, ?, ?)",
-            (scope, event.message_id, _called(event), event.text[:HEARD_LENGTH], self._clock()),
-        )
-        db.execute(
-            "DELETE FROM heard WHERE scope = ? AND id NOT IN (SELECT id FROM heard WHERE scope = ? "
-            "ORDER BY id DESC LIMIT ?)",
-            (scope, scope, HEARD),
-        )
 
     async def _pair(self, entry: Entry, place: Place) -> None:
         event = entry.event
@@ -378,30 +355,6 @@ class Bridge:
 
     async def _say(self, entry: Entry, place: Place, text: str) -> None:
         await self._settling.say(entry.conversation, f"say-{entry.id}", place, text)
-
-
-def _scope(event: Inbound) -> str:
-    """Return the channel or thread in which something was said."""
-    thread = event.place.thread
-    return event.place.chat if thread is None or thread == event.message_id else f"{event.place.chat}:{thread}"
-
-
-_SAID = "WHERE message_id = ? AND (scope = ? OR substr(scope, 1, ?) = ?)"
-"""What was said in one chat: elsewhere another message may have the same id, which who writes it may have chosen."""
-
-
-def _said(event: Inbound) -> tuple[str, str, int, str]:
-    chat = event.place.chat
-    return event.message_id, chat, len(chat) + 1, f"{chat}:"
-
-
-def _called(event: Inbound) -> str:
-    return event.sender.name or event.sender.id
-
-
-def _indented(text: str) -> str:
-    """Return a text of which no line can be taken for one that somebody else has said."""
-    return "\n    ".join(text.splitlines())
 
 
 def _decided(db: sqlite3.Connection, entry: Entry, envelope: Envelope, to: ReplyTo) -> None:

@@ -61,8 +61,10 @@ def test_what_an_adapter_counts_is_in_status_and_metrics_and_outlives_its_restar
             for sample in family.samples
             if sample.name == "missive_adapter_counter_total"
         }
-    assert samples["flights"] == (6, {"adapter": "north", "kind": "pigeon", "counter": "flights"})
-    assert samples["lost"][0] == 0
+        flights, labels = samples["flights"]
+        assert flights == 6
+        assert labels == {"adapter": "north", "kind": "pigeon", "counter": "flights"}
+        assert samples["lost"][0] == 0
 
 
 @pytest.mark.parametrize("name", ["", "Lost", "lost rings", "1st", "lost\n", "x" * 64, 'a"b', "größe"])

@@ -12,7 +12,8 @@ from typing import Any, ClassVar, TypeVar
 import anyio
 import pytest
 
-from missive_host.contracts import contracts, find, folder, load_schema, validate
+from missive_host.contracts import contracts, find, load_schema, validate
+from missive_host.contracts.brought import request_faults
 from missive_host.envelopes import CHAT, Envelope, parse_envelope, stored
 from missive_host.errors import MissiveError, OrchestrationError, ValidationError
 from missive_host.protocols import Adapter, Done, Outcome, Reject, Restoring, Retry, Summarizing
@@ -57,8 +58,6 @@ class AdapterContract(PluginContract[AdapterSpec]):
     """The event loops that it runs on. The host runs on asyncio; on trio it shows that nothing is left behind."""
     with_listener: ClassVar[bool] = False
     """True: it needs the gateway's HTTP listener. That runs on asyncio only."""
-    contracts: ClassVar[Path | None] = None
-    """The folder with the contracts that the plugin brings, laid out as missive's: ``NAME.vN/request.schema.json``."""
     readers: ClassVar[int] = 1
     """How many senders it reads from at once: so many may wait with one input each while the host is full."""
     patience: ClassVar[float] = 10
@@ -170,18 +169,26 @@ class AdapterContract(PluginContract[AdapterSpec]):
             await running.send(*self.samples)
             await running.until("all are there", lambda intake: len(intake.taken) == len(self.samples))
             envelopes = [taken.envelope for taken in running.intake.taken]
-        known = contracts(folder(), *([self.contracts] if self.contracts else []))
+        brought = {spec.name: spec for spec, _ in self.plugins().contracts()}
+        own = {contract.version for contract in contracts()}
         for envelope in envelopes:
             assert isinstance(envelope, Envelope), (
                 f"{type(envelope).__name__} is no Envelope: make it by parse_envelope"
             )
             assert envelope.contract in self.spec.accepts, f"{envelope.contract} is not in {self.spec.accepts}"
-            frame = frame_of(envelope)
-            schema = load_schema(find(envelope.contract, known))
-            faults = [fault.sentence() for fault in validate(frame, schema)]
-            assert not faults, f"the envelope {envelope.id} is not {envelope.contract}: {faults}"
+            assert envelope.contract in {*own, *brought}, (
+                f"nobody has {envelope.contract}: bring it (missive_contracts)"
+            )
+            contract = brought.get(envelope.contract, envelope.contract)
+            frame = frame_of(envelope, None if isinstance(contract, str) else contract.facts)
+            if isinstance(contract, str):
+                faults = validate(frame, load_schema(find(contract, contracts())))
+            else:
+                faults = request_faults(contract)(frame)
+            told = [fault.sentence() for fault in faults]
+            assert not told, f"the envelope {envelope.id} is not {envelope.contract}: {told}"
             data = json.dumps(frame).encode()
-            again = parse_envelope(data, envelope.contract, default_source=envelope.source.source_id)
+            again = parse_envelope(data, contract, default_source=envelope.source.source_id)
             assert again.command == envelope.command, "read again it is another command"
 
     @needs("errors")
@@ -432,12 +439,12 @@ def gist(envelope: Envelope) -> tuple[Any, ...]:
     return tuple(command.get(name) for name in ("command", "agent", "group", "message", "task_id"))
 
 
-def frame_of(envelope: Envelope) -> dict[str, Any]:
-    """Return the frame that an envelope is made of, written out."""
+def frame_of(envelope: Envelope, facts: str | None = None) -> dict[str, Any]:
+    """Return the frame that an envelope is made of, written out; `facts` is the field of its contract's own."""
     data = stored(envelope)
     frame = {"schema_version": data["contract"], "id": data["id"], "source": data["source"], **data["command"]}
     if data["metadata"]:
-        frame["chat" if envelope.contract == CHAT else "metadata"] = data["metadata"]
+        frame[facts or ("chat" if envelope.contract == CHAT else "metadata")] = data["metadata"]
     if data.get("idempotency_key") is not None:
         frame["idempotency_key"] = data["idempotency_key"]
     return frame

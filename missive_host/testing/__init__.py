@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from missive_host.testing.policies import PolicyContract
     from missive_host.testing.reducers import ReducerContract
     from missive_host.testing.rig import FEATURES, AdapterRig, Answer
-    from missive_host.testing.script import Drop, Fail, HttpStatus, Reply, Step, Stream, TaskReply
+    from missive_host.testing.script import Drop, Fail, HttpStatus, Reply, Step, StreamReply, TaskReply
 
 _HOMES = {
     "adapters": ("AdapterContract",),
@@ -44,7 +44,7 @@ _HOMES = {
     "policies": ("PolicyContract",),
     "reducers": ("ReducerContract",),
     "rig": ("FEATURES", "AdapterRig", "Answer"),
-    "script": ("Drop", "Fail", "HttpStatus", "Reply", "Step", "Stream", "TaskReply"),
+    "script": ("Drop", "Fail", "HttpStatus", "Reply", "Step", "StreamReply", "TaskReply"),
 }
 _WHERE = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -66,7 +66,7 @@ __all__ = [
     "Reply",
     "RunningHost",
     "Step",
-    "Stream",
+    "StreamReply",
     "Taken",
     "TaskReply",
     "answered",

@@ -443,6 +443,8 @@ def frame_of(envelope: Envelope, facts: str | None = None) -> dict[str, Any]:
     """Return the frame that an envelope is made of, written out; `facts` is the field of its contract's own."""
     data = stored(envelope)
     frame = {"schema_version": data["contract"], "id": data["id"], "source": data["source"], **data["command"]}
+    if not frame.get("requirements", True):
+        del frame["requirements"]  # nothing is required: it is what the field is if it is left out
     if data["metadata"]:
         frame[facts or ("chat" if envelope.contract == CHAT else "metadata")] = data["metadata"]
     if data.get("idempotency_key") is not None:

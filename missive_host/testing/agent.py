@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
-from missive_host.testing.script import Drop, Fail, HttpStatus, Reply, Step, Stream, TaskReply, TaskState
+from missive_host.testing.script import Drop, Fail, HttpStatus, Reply, Step, StreamReply, TaskReply, TaskState
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -94,7 +94,7 @@ class FakeAgent:
 
     ::
 
-        with FakeAgent(["hello", Stream(("a", "b")), HttpStatus(503), "done"]) as agent:
+        with FakeAgent(["hello", StreamReply(("a", "b")), HttpStatus(503), "done"]) as agent:
             ...  # missive agent add agent {agent.url}
         assert [call.text for call in agent.calls] == ["hi", …]
 
@@ -314,7 +314,7 @@ class _Handler(BaseHTTPRequestHandler):
             case _:
                 self._answer(200, {"jsonrpc": "2.0", "id": request.get("id"), "result": self._result(call, step)})
 
-    def _result(self, call: Call, step: Reply | TaskReply | Stream) -> Json:
+    def _result(self, call: Call, step: Reply | TaskReply | StreamReply) -> Json:
         agent = self.server.agent
         if isinstance(step, Reply):
             return {"message": _message(call, step)}
@@ -325,8 +325,8 @@ class _Handler(BaseHTTPRequestHandler):
             task = agent.task_for(call, step.state, "".join(step.chunks)).document()
         return {"task": task} if call.method in SENDING else task
 
-    def _events(self, call: Call, step: Reply | TaskReply | Stream) -> Iterator[Json]:
-        if not isinstance(step, Stream):
+    def _events(self, call: Call, step: Reply | TaskReply | StreamReply) -> Iterator[Json]:
+        if not isinstance(step, StreamReply):
             result = self._result(call, step)
             yield result if call.method in SENDING else {"task": result}
             return
@@ -353,7 +353,7 @@ class _Handler(BaseHTTPRequestHandler):
             data = f"data: {text}\n\n".encode()
             self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
             self.wfile.flush()
-        if isinstance(step, Stream) and step.cut:
+        if isinstance(step, StreamReply) and step.cut:
             self._break()
         else:
             self.wfile.write(b"0\r\n\r\n")

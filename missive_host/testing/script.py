@@ -32,7 +32,7 @@ class TaskReply:
 
 
 @dataclass(frozen=True, slots=True)
-class Stream:
+class StreamReply:
     """A task that works: its chunks come one by one as updates of one artifact, then the state in which it ends.
 
     Who did not ask for a stream gets the task as it is at the end.
@@ -75,4 +75,4 @@ class Drop:
     delay: float = 0.0
 
 
-Step = Reply | TaskReply | Stream | Fail | HttpStatus | Drop
+Step = Reply | TaskReply | StreamReply | Fail | HttpStatus | Drop

@@ -12,12 +12,15 @@ import anyio
 from missive_host.envelopes import STDIO, Envelope, FrameError, parse_envelope
 from missive_host.errors import ConfigError, MissiveError, nearest
 from missive_host.protocols import AdapterContext, Delivery, Done, Intake, Outcome, Reject, Summary
+from missive_host.specs import ContractSpec
 
 END = "the end"
 
 
 class Journal:
     """One method for each thing that can be got wrong."""
+
+    contract: str | ContractSpec = STDIO
 
     def __init__(self, context: AdapterContext) -> None:
         self.context = context
@@ -65,7 +68,7 @@ class Journal:
         await self.submit(Answering(self, envelope), intake)
 
     def envelope(self, line: str) -> Envelope:
-        return parse_envelope(line.encode(errors="surrogateescape"), STDIO, default_source="journal")
+        return parse_envelope(line.encode(errors="surrogateescape"), self.contract, default_source="journal")
 
     def refuse(self, error: FrameError) -> None:
         self.write(error.report().message, error=True)

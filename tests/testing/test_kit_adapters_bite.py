@@ -191,6 +191,11 @@ class MakesAnEnvelopeByHand(Journal):
         return msgspec.structs.replace(super().envelope(line), id="f 1")
 
 
+@breaks("test_every_envelope_is_what_its_contract_says")
+class InventsAContract(Journal):
+    contract = "missive.owl.v1"
+
+
 @breaks("test_bad_input_gets_an_error_and_the_next_is_read")
 class SaysNothing(Journal):
     def refuse(self, error: FrameError) -> None: ...
@@ -578,3 +583,44 @@ def test_context_is_what_the_host_gives(tmp_path: Path) -> None:
     with pytest.raises(TypeError):
         options["mode"] = "all"  # type: ignore[index]
     assert isinstance(AdapterContext("x", options, None, tmp_path).options, Mapping)  # type: ignore[arg-type]
+
+
+# --- contracts that plugins bring
+
+
+def pigeon(folder: Path, **schema: Any) -> Path:
+    """Return a plugin that brings the contract of its envelopes."""
+    place = folder / "contracts" / "missive.pigeon.v1"
+    place.mkdir(parents=True)
+    (place / "request.schema.json").write_text(json.dumps({"type": "object", **schema}))
+    file = folder / "pigeon.py"
+    file.write_text(
+        "from missive_host.hookspecs import hookimpl\n"
+        "from missive_host.specs import AdapterSpec, ContractSpec\n"
+        "from support.journal import Journal\n"
+        "from support.journal_door import SPEC\n"
+        "from dataclasses import replace\n"
+        "PIGEON = ContractSpec('missive.pigeon.v1', __name__, 'By pigeon.')\n"
+        "class Pigeon(Journal):\n"
+        "    contract = PIGEON\n"
+        "@hookimpl\n"
+        "def missive_contracts():\n"
+        "    return (PIGEON,)\n"
+        "@hookimpl\n"
+        "def missive_adapters():\n"
+        "    return (replace(SPEC, name='pigeon', factory=f'{__name__}:Pigeon', accepts=('missive.pigeon.v1',)),)\n"
+    )
+    return file
+
+
+async def test_envelopes_are_held_to_the_contract_that_the_plugin_brings(tmp_path: Path) -> None:
+    made = {"plugin": pigeon(tmp_path), "rig": JournalRig, "__test__": False, "patience": 0.5}
+    contract = type("Contract", (AdapterContract,), made)()
+    await contract.test_every_envelope_is_what_its_contract_says(tmp_path / "good")
+
+
+async def test_a_contract_that_nobody_has_is_noticed(tmp_path: Path) -> None:
+    declared = replace(SPEC, accepts=("missive.owl.v1",))
+    made = {"made": InventsAContract, "declared": declared, "__test__": False}
+    with pytest.raises(AssertionError, match="bring it"):
+        await type("Contract", (Impatient,), made)().test_every_envelope_is_what_its_contract_says(tmp_path)

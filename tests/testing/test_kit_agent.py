@@ -22,7 +22,7 @@ from missive_host.testing import (
     Reply,
     RunningHost,
     Step,
-    Stream,
+    StreamReply,
     TaskReply,
     run_host,
 )
@@ -69,7 +69,7 @@ async def test_each_message_takes_a_step() -> None:
 
 
 async def test_a_stream_comes_piece_by_piece() -> None:
-    with FakeAgent([Stream(("one ", "two"), pause=0.01)]) as agent:
+    with FakeAgent([StreamReply(("one ", "two"), pause=0.01)]) as agent:
         async with run_host(agent=agent) as host:
             documents = await host.ask("stream", agent="agent", message="go")
     kinds = [document["kind"] for document in documents]
@@ -81,7 +81,7 @@ async def test_a_stream_comes_piece_by_piece() -> None:
 
 
 async def test_who_wants_no_stream_gets_the_task() -> None:
-    with FakeAgent([Stream(("one ", "two"))]) as agent:
+    with FakeAgent([StreamReply(("one ", "two"))]) as agent:
         async with run_host(agent=agent) as host:
             assert (await said(host))["response"]["text"] == "one two"
 
@@ -111,7 +111,7 @@ async def test_a_stream_that_breaks_is_taken_up_again() -> None:
     """The client asks for the task it was about; its state is what `move` says."""
 
     def script(call: Call) -> Any:
-        return Stream(("half",), cut=True)
+        return StreamReply(("half",), cut=True)
 
     with FakeAgent(script) as agent:
         async with run_host('[qos]\nretry_backoff = "10ms"\n', agent=agent) as host:

@@ -22,7 +22,7 @@ def test_the_kit_imports_nothing_until_it_is_asked() -> None:
 
 
 def test_the_fake_agent_needs_the_standard_library_only() -> None:
-    brought = imported_by("from missive_host.testing import FakeAgent, Stream") - imported_by("import http.server")
+    brought = imported_by("from missive_host.testing import FakeAgent, StreamReply") - imported_by("import http.server")
     assert {name for name in brought if name.startswith("missive_host")} == {
         "missive_host",
         "missive_host.testing",

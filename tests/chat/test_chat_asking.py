@@ -94,6 +94,29 @@ async def test_an_approver_approves_by_button_once(home: Home, agent: AgentProce
         assert "bob" in decisions(home)
 
 
+async def test_whoever_may_not_decide_is_told_so_once_however_often_the_button_is_pressed(
+    home: Home, agent: AgentProcess
+) -> None:
+    async with bridge_of(home, agent, settings=ASKS) as town:
+        _, code = await asked(town)
+        for _ in range(20):
+            town.server.press(town.messages[0]["id"], f"a:{code}:y", who="mallory")
+        await town.until(lambda: len(town.texts()) == 2)
+        await town.quiet()
+        assert len(town.texts()) == 2
+
+
+async def test_how_a_question_ends_is_told_where_it_would_be_too_long_with_it(home: Home, agent: AgentProcess) -> None:
+    async with bridge_of(home, agent, settings=ASKS, capabilities={"max_text": 130}) as town:
+        town.server.limit = 130
+        _, code = await asked(town)
+        await town.until(lambda: town.messages[-1]["buttons"])
+        question = town.messages[-1]
+        town.server.press(question["id"], f"a:{code}:n", who="bob")
+        await town.until(lambda: "Refused by bob" in question["text"])
+        assert question["buttons"] == []
+
+
 async def test_refusing_by_a_word(home: Home, agent: AgentProcess) -> None:
     async with bridge_of(home, agent, settings=ASKS) as town:
         _, code = await asked(town)

@@ -57,6 +57,8 @@ async def test_several_artifacts_appear_once_each_in_order_with_names(home: Home
         assert text.count("**summary**") == text.count("**result**") == 1
         assert '"' in text.partition("```json")[2]
         assert unpacked(town.messages[1]["file"]).startswith(b"step")
+        out = home.settings().paths.data / "adapters" / "team" / "out"
+        await town.until(lambda: not [*out.iterdir()])
 
 
 async def test_a_stream_grows_in_one_message(home: Home, agent: AgentProcess) -> None:

@@ -44,6 +44,11 @@ class Approval:
     decided_at: float | None
 
 
+_LONGEST_NAME = 64
+LONGEST_END = f"\n\nApproved by {'W' * _LONGEST_NAME} at 2000-01-01T00:00:00Z."
+"""What may be added to a question when it is decided."""
+
+
 def buttons(code: str) -> tuple[Button, ...]:
     """Return the two buttons of a question."""
     return (
@@ -93,7 +98,7 @@ def decide(
     )
     if done.rowcount != 1:
         return False
-    name = by.name or by.id
+    name = (by.name or by.id)[:_LONGEST_NAME]
     _close(db, approval, f"{state.capitalize()} by {name} at {_time(now)}.", now, edits=edits)
     return True
 

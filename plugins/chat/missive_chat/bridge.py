@@ -205,9 +205,9 @@ class Bridge:
         sender, now = entry.event.sender, self._clock()
         approval = approvals.find(self._state, code)
         if sender.id not in self._rules.approvers:
-            await self._say(
-                entry, place, f"{sender.name or sender.id}, you are not listed as somebody who may decide this."
-            )
+            if self._rate.may_tell(f"decision {sender.id}", now):  # pressing a button costs nothing
+                name = sender.name or sender.id
+                await self._say(entry, place, f"{name}, you are not listed as somebody who may decide this.")
             return "not an approver"
         if approval is None:
             await self._say(entry, place, "There is no such question.")

@@ -11,6 +11,7 @@ import unicodedata
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -30,16 +31,16 @@ def length(text: str, unit: Unit) -> int:
     return len(text.encode("utf-8", "surrogatepass"))
 
 
-def chunks(text: str, limit: int, measure: Measure) -> tuple[str, ...]:
+def chunks(text: str, limit: int, measure: Measure, *, most: int | None = None) -> tuple[str, ...]:
     """Cut a Markdown text into pieces of which none measures more than `limit`.
 
     Cut is between paragraphs, else between lines, sentences, words, and only then within a word; never within a
     character as it is seen, nor within a link that would fit into a piece. White space where it is cut is dropped,
-    except within code. A text without anything to be seen has no pieces.
+    except within code. A text without anything to be seen has no pieces. No more than the first `most` are made.
     """
     if len(text) <= 4 * limit and measure(text) <= limit:
         return (text,) if text.strip() else ()
-    return tuple(_Cutter(text, limit, measure).pieces())
+    return tuple(islice(_Cutter(text, limit, measure).pieces(), most))
 
 
 def truncated(text: str, limit: int, measure: Measure) -> str:

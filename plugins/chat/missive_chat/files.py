@@ -85,6 +85,14 @@ class Files:
                         shutil.rmtree(entry, ignore_errors=True)
 
 
+def remove(path: Path) -> None:
+    """Remove a file that has been sent, and its folders. It blocks: it is for a thread."""
+    with suppress(OSError):
+        path.unlink(missing_ok=True)
+        path.parent.rmdir()
+        path.parent.parent.rmdir()  # if there is no other file of the answer
+
+
 def safe_name(name: str) -> str:
     """Return a file's name without folders, control characters and a dot at its front."""
     plain = "".join(

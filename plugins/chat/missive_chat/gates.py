@@ -90,6 +90,8 @@ class Rate:
         """True once a minute: whoever is told too often is told nothing."""
         if now - self._told.get(sender, -MINUTE) < MINUTE:
             return False
+        if len(self._told) > 10_000:
+            self._told = {key: at for key, at in self._told.items() if at > now - MINUTE}
         self._told[sender] = now
         return True
 

@@ -52,7 +52,7 @@ def taken_back(db: sqlite3.Connection, event: Inbound) -> None:
 
 
 def _said(event: Inbound) -> tuple[str, str, int, str]:
-    """Return what tells a message in its chat: elsewhere another one may have its id, as somebody may have chosen it."""
+    """Return what tells a message in its chat: elsewhere, another one may have its id (some are chosen)."""
     chat = event.place.chat
     return event.message_id, chat, len(chat) + 1, f"{chat}:"
 

@@ -23,9 +23,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import anyio.to_thread
 import msgspec
 
 from missive_chat.connection import Connection
+from missive_chat.files import remove
 from missive_chat.platform import Button, ChatError, Outgoing, OutgoingFile, Place, Platform
 from missive_chat.state import State, insert
 from missive_host.errors import MissiveError
@@ -276,6 +278,8 @@ class Outbox:
             row, message_id=message_id, shown=wanted if sure else None, attempts=0,
             state="sent" if row["final"] and sure else "waiting", sent_at=self._clock(),
         )  # fmt: skip
+        if message.file is not None:
+            await anyio.to_thread.run_sync(remove, message.file.path)
 
     async def _edit(self, platform: Platform, row: sqlite3.Row, wanted: str) -> None:
         place = msgspec.json.decode(row["place"], type=Place)

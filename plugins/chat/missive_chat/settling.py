@@ -99,13 +99,17 @@ class Settling:
 
     async def settled(self, delivery: ChatDelivery, outcome: Outcome) -> None:
         """Put the answer into the outbox, once. Raises `StorageError`."""
-        if is_forgotten(delivery, outcome):
+        to, final = delivery.reply_to, delivery.answer.final(outcome)
+        forgotten = is_forgotten(delivery, outcome)
+        if self._state.value("SELECT 1 FROM settled WHERE owner = ?", to.owner) is not None:
+            self._presence.ended(delivery, failed=None if forgotten else final.failed)
+            return
+        if forgotten:
             at = self._clock()
             if await self._state.change(lambda db: once_more(db, delivery, at)):
                 self._presence.ended(delivery)
-                self.on_again(delivery.reply_to.conversation)
+                self.on_again(to.conversation)
                 return
-        to, final = delivery.reply_to, delivery.answer.final(outcome)
         code = approvals.fresh_code() if final.state == "auth_required" else None
         shown = self._state.row("SELECT shown FROM outbox WHERE owner = ? AND slot = '0'", to.owner)
         drafts = await self._drafts(delivery, final, code, grows=shown is not None)
@@ -164,8 +168,11 @@ class Settling:
         forgot = SAID if to.anew else None
         text = "\n\n".join(filter(None, (forgot, final.text, *problems, self._question(code))))
         limit = min(self._can.max_text, self._can.max_edit or self._can.max_text) if grows else self._can.max_text
-        pieces = chunks(text, limit, self.measure) if text.strip() else ()
-        if len(pieces) > self._manner.max_messages and self._can.attachments_out is not None and code is None:
+        if code is not None and self._can.edits:  # how it ends is to be added to it
+            limit = max(limit // 2, limit - self.measure(approvals.LONGEST_END))
+        most = self._manner.max_messages if self._can.attachments_out is not None and code is None else None
+        pieces = chunks(text, limit, self.measure, most=None if most is None else most + 1) if text.strip() else ()
+        if most is not None and len(pieces) > most:
             pieces = self._beginning(text, limit)
             files.insert(0, await self._whole(to.owner, text))
         drafts = [Draft(slot=str(number), text=piece) for number, piece in enumerate(pieces)]
@@ -177,7 +184,7 @@ class Settling:
 
     def _beginning(self, text: str, limit: int) -> tuple[str, ...]:
         note = f"\n\n… The whole answer is in the file `{WHOLE_FILE}`."
-        return (chunks(text, limit - self.measure(note), self.measure)[0] + note,)
+        return (chunks(text, limit - self.measure(note), self.measure, most=1)[0] + note,)
 
     async def _whole(self, owner: str, text: str) -> OutgoingFile:
         import base64

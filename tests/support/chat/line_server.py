@@ -40,6 +40,7 @@ class LineServer:
         self.loses_answer = False
         self.hangs_after_say = False
         self.forgets_keys = False
+        self.limit = LIMIT
         self.is_away = False
         """Nobody gets in, and who tries is asked to come again in a moment."""
         self.away_for = 0
@@ -165,7 +166,7 @@ class LineServer:
 
     def _text(self, call: Answer) -> str:
         text = str(call["text"])
-        if len(text) > LIMIT:
+        if len(text) > self.limit:
             raise RefusedError("too long")
         if "@all" in text:
             self.pinged.append("all")

@@ -28,6 +28,21 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = tuple(sorted(DOCS.rglob("*.md")))
+READMES = tuple(
+    sorted(
+        file
+        for pattern in (
+            "*.md",
+            "plugins/*/*.md",
+            "examples/**/*.md",
+            "benchmarks/*.md",
+            "contracts/*.md",
+            "deploy/*.md",
+        )
+        for file in ROOT.glob(pattern)
+    )
+)
+"""Pages that are not in ``docs/``. What they show is validated; tests of theirs may execute it."""
 
 _FENCE = re.compile(r"^(```+)([^\n`]*)\n(.*?)^\1[ ]*$", re.MULTILINE | re.DOTALL)
 _MARKER = re.compile(r"<!-- (not run: \S[^\n]*) -->\n\Z")
@@ -54,7 +69,7 @@ class Block:
 
     @property
     def where(self) -> str:
-        return f"{self.page.relative_to(ROOT)}:{self.line}"
+        return f"{name_of(self.page)}:{self.line}"
 
 
 @dataclass(frozen=True)
@@ -74,7 +89,7 @@ class Result:
 
 
 def name_of(page: Path) -> str:
-    return page.relative_to(ROOT).as_posix()
+    return page.relative_to(ROOT).as_posix() if page.is_relative_to(ROOT) else page.name
 
 
 def blocks(page: Path) -> list[Block]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import sys
-import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import pytest
 from docs_kit import (
     DOCS,
     PAGES,
+    READMES,
     ROOT,
     Block,
     anchors,
@@ -28,9 +27,6 @@ from docs_kit import (
     steps,
 )
 
-from missive_host.config import load
-from missive_host.contracts import contracts
-from missive_host.contracts.checking import check
 from missive_host.demo.fleet import DEMO_AGENTS, AgentSpec, Fleet
 
 TESTED_ELSEWHERE = {
@@ -46,7 +42,6 @@ PUSHER = AgentSpec("pusher", push=True, streaming=False)
 OLD = AgentSpec("old", protocol="0.3", bindings=("json-rpc", "http+json"))
 
 ALL_BLOCKS = [block for page in PAGES for block in blocks(page)]
-ROOT_PAGES = tuple(sorted(ROOT.glob("*.md")))
 
 
 def of(language: str) -> list[Block]:
@@ -104,42 +99,6 @@ def test_hardly_anything_is_left_out() -> None:
         assert Path(page).name in (ROOT / test).read_text("utf-8")
 
 
-def test_each_block_says_what_it_is() -> None:
-    known = {"console", "sh", "json", "ndjson", "toml", "python", "pycon", "text", "yaml"}
-    wrong = [block.where for block in ALL_BLOCKS if block.language not in known]
-    assert not wrong, f"no language, or none that is known: {wrong}"
-
-
-@pytest.mark.parametrize("block", of("yaml"), ids=lambda block: block.where)
-def test_yaml_can_be_read(block: Block) -> None:
-    import yaml
-
-    assert yaml.safe_load(block.text)
-
-
-@pytest.mark.parametrize("block", of("json") + of("ndjson"), ids=lambda block: block.where)
-def test_json_is_what_its_contract_says(block: Block) -> None:
-    documents = [json.loads(block.text)] if block.language == "json" else map(json.loads, block.text.splitlines())
-    for document in documents:
-        if isinstance(document, dict) and "schema_version" in document:
-            checked = check(json.dumps(document).encode(), contracts(), contract=None, format="json")
-            assert (checked.document_count, checked.violations) == (1, ())
-
-
-@pytest.mark.parametrize("block", of("toml"), ids=lambda block: block.where)
-def test_toml_is_a_configuration(block: Block, tmp_path: Path) -> None:
-    if "build-system" in tomllib.loads(block.text):
-        return  # a pyproject.toml: the test of its page builds it
-    file = tmp_path / "missive.toml"
-    file.write_text(block.text, "utf-8")
-    assert load(config_path=str(file), env={"HOME": str(tmp_path)}).path == file
-
-
-@pytest.mark.parametrize("block", of("python"), ids=lambda block: block.where)
-def test_python_compiles(block: Block) -> None:
-    compile(block.text, block.where, "exec")
-
-
 @pytest.mark.parametrize("page", sorted({name_of(block.page) for block in of("pycon")}))
 def test_sessions_with_python_are_tested_beside_what_they_show(page: str) -> None:
     """Each is a doctest in the test of its page, which has the plugin that is shown at hand."""
@@ -148,7 +107,7 @@ def test_sessions_with_python_are_tested_beside_what_they_show(page: str) -> Non
     assert any(name in text and "doctest" in text for text in tests), f"no test runs the sessions of {page}"
 
 
-@pytest.mark.parametrize("page", [*PAGES, *ROOT_PAGES], ids=name_of)
+@pytest.mark.parametrize("page", [*PAGES, *READMES], ids=name_of)
 def test_links_lead_somewhere(page: Path) -> None:
     wrong = []
     for link in links(page):
@@ -161,7 +120,7 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert not wrong, f"{name_of(page)}: {wrong}"
 
 
-@pytest.mark.parametrize("page", [*PAGES, *ROOT_PAGES], ids=name_of)
+@pytest.mark.parametrize("page", [*PAGES, *READMES], ids=name_of)
 def test_files_that_are_named_exist(page: Path) -> None:
     """A path of the source tree in code style is one that is there."""
     tops = "missive_host|plugins|tests|docs|contracts|benchmarks|requirements"

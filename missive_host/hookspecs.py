@@ -34,6 +34,7 @@ from missive_host.specs import (
     ReducerSpec,
     SecretProviderSpec,
     SinkSpec,
+    TransportSpec,
 )
 
 HOOK_API = 1
@@ -107,6 +108,15 @@ def missive_event_sinks() -> Iterable[SinkSpec]:
     return ()
 
 
+@hookspec
+def missive_agent_transports() -> Iterable[TransportSpec]:
+    """Declare agent transports: roads to agents that are not spoken to over HTTP or gRPC.
+
+    Since API 1. The factory makes an `AgentTransport` from a `TransportContext`.
+    """
+    return ()
+
+
 HOOKS = (
     "missive_adapters",
     "missive_routing_policies",
@@ -115,4 +125,5 @@ HOOKS = (
     "missive_contracts",
     "missive_secret_providers",
     "missive_event_sinks",
+    "missive_agent_transports",
 )

@@ -146,6 +146,7 @@ class PluginShowResult(Data, frozen=True, kw_only=True):
     contracts: tuple[BroughtContractView, ...]
     secret_providers: tuple[SecretProviderView, ...]
     event_sinks: tuple[SinkView, ...]
+    agent_transports: tuple[DeclarationView, ...]
     notices: tuple[str, ...]
     message: str
 

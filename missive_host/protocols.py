@@ -17,7 +17,7 @@ import re
 import time
 from _thread import allocate_lock
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from logging import Logger
@@ -450,6 +450,46 @@ class EventSink(Protocol):
 
     async def aclose(self) -> None:
         """Let go of what it holds. Called once, also after an error."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class TransportContext:
+    """All that an agent transport gets from the host."""
+
+    name: str
+    """The name of its `TransportSpec`."""
+    log: Logger
+    connect_timeout: float
+    """Seconds that connecting may take."""
+
+
+class Answers(Protocol):
+    """The answers to one request, as they come."""
+
+    async def receive(self) -> Any:
+        """Return the next JSON-RPC response; None when the agent has said all. Raises a `TransportError`."""
+        ...
+
+
+@runtime_checkable
+class AgentTransport(Protocol):
+    """Carries A2A to agents. The factory of a `TransportSpec` makes one for the whole process."""
+
+    def exchange(
+        self, url: str, request: Mapping[str, Any], headers: Sequence[tuple[str, str]]
+    ) -> AbstractAsyncContextManager[Answers]:
+        """Send one JSON-RPC request of A2A 1.0 to the agent at `url`, and give its answers.
+
+        A call has one answer, a stream one for each event. Many exchanges may be under way at a time. Leaving the
+        context lets go, whether all was received or not. `headers` are what HTTP would carry: ``A2A-Version``,
+        extensions, credentials. A `TransportError` with ``sent=False`` says that the agent cannot have got the
+        request, so that it may be sent again. The method ``GetExtendedAgentCard`` must be answered with the card.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Let go of what is kept between exchanges."""
         ...
 
 

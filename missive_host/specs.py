@@ -117,6 +117,20 @@ class SinkSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class TransportSpec:
+    """A road to agents. ``factory`` is called with a `TransportContext` and returns an `AgentTransport`."""
+
+    name: str
+    """The scheme of the URLs of such agents: ``unix`` for ``unix:///run/agent.sock``."""
+    factory: str
+    summary: str
+    extra: str | None = None
+    status: Status = "beta"
+    requires: tuple[str, ...] = ()
+    """The top-level modules that the extra brings."""
+
+
+@dataclass(frozen=True, slots=True)
 class VerbSpec:
     """One command of a noun: ``missive NOUN PATH …``.
 
@@ -203,7 +217,9 @@ class SecretProviderSpec:
     status: Status = "beta"
 
 
-Spec = AdapterSpec | PolicySpec | ReducerSpec | CommandSpec | ContractSpec | SecretProviderSpec | SinkSpec
+Spec = (
+    AdapterSpec | PolicySpec | ReducerSpec | CommandSpec | ContractSpec | SecretProviderSpec | SinkSpec | TransportSpec
+)
 
 
 # --- what a routing policy gets and gives

@@ -58,7 +58,8 @@ def check_url(url: str) -> str:
         return path.resolve().as_uri()
     raise ValidationError(
         f"{url!r} is neither an http(s) URL nor a file that exists",
-        help="give the agent's base URL, e.g. http://localhost:9999, the URL of its card, or a card file",
+        help="give the agent's base URL, e.g. http://localhost:9999, the URL of its card, a card file, "
+        "or a URL such as unix:///run/agent.sock for which there is a transport: `missive plugin check` shows them",
     )
 
 
@@ -106,8 +107,8 @@ async def fetch_card(
         return FetchedCard(
             url=candidate,
             card=card,
-            fetched_at=_stamp(fetched),
-            expires_at=_stamp(fetched + timedelta(seconds=age)),
+            fetched_at=stamp(fetched),
+            expires_at=stamp(fetched + timedelta(seconds=age)),
             etag=response.header("etag") or (etag if card is None else None),
             last_modified=response.header("last-modified") or (last_modified if card is None else None),
         )
@@ -124,11 +125,12 @@ def _card_from_file(url: str) -> FetchedCard:
         data = path.read_bytes()
     except OSError as error:
         raise IoError(f"while reading the card {path}: {error.strerror}") from None
-    stamp = _stamp(datetime.now(UTC))
-    return FetchedCard(url=url, card=parse_card(data, where=f"the card {path}"), fetched_at=stamp, expires_at=stamp)
+    at = stamp(datetime.now(UTC))
+    return FetchedCard(url=url, card=parse_card(data, where=f"the card {path}"), fetched_at=at, expires_at=at)
 
 
-def _stamp(time: datetime) -> str:
+def stamp(time: datetime) -> str:
+    """Return a time as it is stored."""
     return time.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 

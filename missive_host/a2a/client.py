@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -17,10 +18,15 @@ from missive_host.a2a.streams import OpenStreams
 from missive_host.errors import MissiveError, ProtocolError, TransportError
 
 if TYPE_CHECKING:
+    from missive_host.a2a.cards import FetchedCard
+    from missive_host.a2a.codec import Codec
     from missive_host.a2a.grpc import GrpcChannels
     from missive_host.a2a.http import HttpClient
+    from missive_host.a2a.transport import TransportBinding
     from missive_host.outputs import SelectedInterface
+    from missive_host.protocols import AgentTransport
 
+log = logging.getLogger("missive.a2a")
 T = TypeVar("T")
 USER_AGENT = f"missive/{__version__}"
 MAX_RETRY_AFTER = 60.0
@@ -47,8 +53,11 @@ class Retries:
 class Connections:
     """What a process shares for all its calls: one HTTP pool, one set of gRPC channels, one codec a version."""
 
-    def __init__(self, *, connect_timeout: float) -> None:
+    def __init__(self, *, connect_timeout: float, open_transport: Callable[[str], AgentTransport]) -> None:
         from missive_host.a2a.http import HttpClient
+
+        self._open_transport = open_transport
+        self._transports: dict[str, AgentTransport] = {}
 
         self.http: HttpClient = HttpClient(connect_timeout=connect_timeout)
         self.streams = OpenStreams()
@@ -64,7 +73,7 @@ class Connections:
 
             self._grpc = self._grpc or GrpcChannels()
             return GrpcBinding(self._grpc, interface.url, version, where=where, tenant=tenant)
-        from missive_host.a2a.codec import Codec, Codec03, Codec10
+        from missive_host.a2a.codec import Codec03, Codec10
 
         codec: Codec = self._codecs.setdefault(version, Codec03() if version == "0.3" else Codec10())  # type: ignore[assignment]
         if interface.binding == "json-rpc":
@@ -73,9 +82,33 @@ class Connections:
             return JsonRpcBinding(self.http, interface.url, codec, where=where, tenant=tenant)
         from missive_host.a2a.rest import RestBinding
 
-        return RestBinding(self.http, interface.url, codec, where=where, tenant=tenant)
+        if interface.binding == "http+json":
+            return RestBinding(self.http, interface.url, codec, where=where, tenant=tenant)
+        return self.transport_binding(interface.binding, interface.url, codec, where=where, tenant=tenant)
+
+    def transport_binding(
+        self, scheme: str, url: str, codec: Codec, *, where: str, tenant: str | None = None
+    ) -> TransportBinding:
+        """Return the binding to an agent that a plugin's transport reaches. Raises `PluginError` if there is none."""
+        from missive_host.a2a.transport import TransportBinding
+
+        if scheme not in self._transports:
+            self._transports[scheme] = self._open_transport(scheme)
+        return TransportBinding(self._transports[scheme], url, codec, where=where, tenant=tenant)
+
+    async def transport_card(self, scheme: str, url: str, headers: Headers, *, where: str) -> FetchedCard:
+        """Fetch the card of such an agent."""
+        from missive_host.a2a.codec import Codec10
+
+        return await self.transport_binding(scheme, url, Codec10(), where=where).card(headers)
 
     async def aclose(self) -> None:
+        while self._transports:
+            _, transport = self._transports.popitem()
+            try:
+                await transport.aclose()
+            except Exception as error:  # noqa: BLE001 - one plugin's fault must not keep the others open
+                log.warning("a transport could not be closed: %s", type(error).__name__)
         await self.http.aclose()
         if self._grpc is not None:
             await self._grpc.aclose()

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         ReducerSpec,
         SecretProviderSpec,
         SinkSpec,
+        TransportSpec,
     )
 
 EXIT_FAULTY = 1
@@ -188,6 +189,8 @@ def show_plugin(data: PluginShowResult, screen: Screen) -> None:
     for sink in data.event_sinks:
         _show_declaration("event sink", sink, screen)
         _show_options("sinks", sink, screen)
+    for transport in data.agent_transports:
+        _show_declaration("agent transport", transport, screen)
     for command in data.commands:
         _show_command(command, screen)
     for contract in data.contracts:
@@ -303,6 +306,7 @@ def _shown(record: PluginRecord, specs: Sequence[Any], found: tuple[str, ...]) -
         ReducerSpec,
         SecretProviderSpec,
         SinkSpec,
+        TransportSpec,
     )
 
     return PluginShowResult(
@@ -314,6 +318,7 @@ def _shown(record: PluginRecord, specs: Sequence[Any], found: tuple[str, ...]) -
         contracts=tuple(_contract(spec) for spec in specs if isinstance(spec, ContractSpec)),
         secret_providers=tuple(_secret_provider(spec) for spec in specs if isinstance(spec, SecretProviderSpec)),
         event_sinks=tuple(_sink(spec, record) for spec in specs if isinstance(spec, SinkSpec)),
+        agent_transports=tuple(_transport(spec, record) for spec in specs if isinstance(spec, TransportSpec)),
         notices=found,
         message=f"{record.label} is {record.state}",
     )
@@ -351,6 +356,20 @@ def _sink(spec: SinkSpec, record: PluginRecord) -> SinkView:
         extra=spec.extra or UNSET,
         needs=needs(record, spec) or UNSET,
         options=tuple(_option(option) for option in spec.options),
+    )
+
+
+def _transport(spec: TransportSpec, record: PluginRecord) -> DeclarationView:
+    from missive_host.outputs_host import DeclarationView
+    from missive_host.plugins.reasons import needs
+
+    return DeclarationView(
+        name=spec.name,
+        summary=spec.summary,
+        status=spec.status,
+        factory=spec.factory,
+        extra=spec.extra or UNSET,
+        needs=needs(record, spec) or UNSET,
     )
 
 

@@ -18,14 +18,19 @@ from missive_host.commands import Binding, Duration, Metadata, Name, NonEmpty, N
 CONFIG_VERSION = "missive.config.v1"
 
 # `$(?!\n)`: Python's `$` would let a line break at the end through; in the JSON Schema it means the same as `$`.
-_URL = r"^(https?://[^\s/?#@]+([/?#]\S*)?|file:///\S+)$(?!\n)"
+_HTTP_URL = r"^https?://[^\s/?#@]+([/?#]\S*)?$(?!\n)"
+_TRANSPORT = r"([a-egi-z]|f[a-hj-z0-9-]|fi[a-km-z0-9-]|h[a-su-z0-9-])[a-z0-9-]*"
+"""A scheme that begins neither with `ht` nor with `fil`: not every reader of JSON Schema can say `not http`."""
+_URL = rf"^(https?://[^\s/?#@]+([/?#]\S*)?|file:///\S+|{_TRANSPORT}://[^\s@]+)$(?!\n)"
 _INTERFACE = r"^(https?://[^\s/?#@]+([/?#]\S*)?|[^\s/?#@:]+:[0-9]{1,5}|\[[0-9A-Fa-f:.]+\]:[0-9]{1,5})$(?!\n)"
 _HEADER = r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$(?!\n)"
 _SIZE = r"^0*[1-9][0-9]{0,14} ?(B|kB|KB|MB|GB|KiB|MiB|GiB)?$(?!\n)"
 _HEADER_VALUE = r"^[\t\x20-\x7e]*$(?!\n)"
 
 AgentUrl = Annotated[str, Meta(pattern=_URL, max_length=2048)]
-"""An absolute ``http``, ``https`` or ``file`` URL without credentials in it."""
+"""An absolute URL without credentials in it: ``http``, ``https``, ``file``, or one for which there is a transport."""
+HttpUrl = Annotated[str, Meta(pattern=_HTTP_URL, max_length=2048)]
+"""An absolute ``http`` or ``https`` URL without credentials in it."""
 InterfaceUrl = Annotated[str, Meta(pattern=_INTERFACE, max_length=2048)]
 """An ``http`` or ``https`` URL, or ``host:port`` for gRPC."""
 HeaderName = Annotated[str, Meta(pattern=_HEADER, min_length=1, max_length=128)]
@@ -303,9 +308,7 @@ class Gateway(_Block, frozen=True, kw_only=True):
 
     enabled: Annotated[bool, Meta(description="The gateway may be run in this profile.")] = True
     bind_address: Annotated[NonEmpty, Meta(description="IP address and port to listen on.")] = "127.0.0.1:7347"
-    public_base_url: Annotated[AgentUrl | None, Meta(description="Its URL as agents see it, for push callbacks.")] = (
-        None
-    )
+    public_base_url: Annotated[HttpUrl | None, Meta(description="Its URL as agents see it, for push callbacks.")] = None
     job_concurrency: Annotated[
         Annotated[int, Meta(ge=1, le=1024)], Meta(description="How many jobs run at the same time.")
     ] = 4

@@ -43,6 +43,7 @@ _NAMED = (
     (Duration, "duration"),
     (model.Size, "size"),
     (model.AgentUrl, "URL"),
+    (model.HttpUrl, "URL"),
     (model.InterfaceUrl, "URL"),
 )
 

@@ -342,7 +342,11 @@ def config_schema() -> Schema:
 
     named: dict[str, tuple[Any, str]] = {
         **NAMED,
-        "AgentUrl": (model.AgentUrl, "an absolute http, https or file URL without credentials in it"),
+        "AgentUrl": (
+            model.AgentUrl,
+            "an absolute URL (http, https, file, or that of an agent transport) without credentials in it",
+        ),
+        "HttpUrl": (model.HttpUrl, "an absolute http or https URL without credentials in it"),
         "InterfaceUrl": (model.InterfaceUrl, "an http or https URL, or host:port for gRPC"),
         "HeaderName": (model.HeaderName, "the name of a header"),
         "HeaderValue": (model.HeaderValue, "printable ASCII characters in one line"),

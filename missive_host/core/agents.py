@@ -15,6 +15,7 @@ from missive_host.a2a.client import USER_AGENT, AgentClient, Retries
 from missive_host.a2a.credentials import check_credentials
 from missive_host.a2a.negotiate import negotiate
 from missive_host.a2a.shapes import Json
+from missive_host.a2a.transport import scheme_of, selected
 from missive_host.commands import duration_seconds
 from missive_host.core.views import given
 from missive_host.errors import ConfigError, MissiveError, ProtocolError, TransportError, nearest
@@ -143,6 +144,11 @@ class Agents:
         raise error
 
     async def _fetch(self, row: AgentRow, cached: CardRow | None) -> FetchedCard:
+        scheme = scheme_of(row.base_url)
+        if scheme is not None:
+            headers = [*self.headers(row), ("A2A-Version", "1.0")]
+            where = f"agent '{row.alias}'"
+            return await self._core.connections.transport_card(scheme, row.base_url, headers, where=where)
         usable = cached if cached is not None and cached.url in card_urls(row.base_url) else None
         return await fetch_card(
             self._core.connections.http,
@@ -177,6 +183,9 @@ class Agents:
     # --- clients
 
     def interface(self, row: AgentRow, card: Json, binding: str | None = None) -> SelectedInterface:
+        scheme = scheme_of(row.base_url)
+        if scheme is not None:
+            return selected(row.alias, scheme, row.base_url, binding)
         return negotiate(
             card,
             alias=row.alias,

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from missive_host.core.agents import Agents
     from missive_host.core.recorder import Recorder
     from missive_host.plugins import Plugins
+    from missive_host.protocols import AgentTransport
     from missive_host.security.options import CallOptions
     from missive_host.security.providers import Secrets
     from missive_host.store import Store, Tables
@@ -130,8 +131,20 @@ class Core:
             from missive_host.a2a.client import Connections
 
             seconds = duration_seconds(self.settings.config.qos.connect_timeout)
-            self._opened.connections = Connections(connect_timeout=seconds)
+            self._opened.connections = Connections(connect_timeout=seconds, open_transport=self._open_transport)
         return self._opened.connections
+
+    def _open_transport(self, scheme: str) -> AgentTransport:
+        import logging
+
+        from missive_host.protocols import TransportContext
+
+        spec, _ = self.plugins.transport(scheme)
+        seconds = duration_seconds(self.settings.config.qos.connect_timeout)
+        made: AgentTransport = self.plugins.factory(spec)(
+            TransportContext(spec.name, logging.getLogger(f"missive.transports.{spec.name}"), seconds)
+        )
+        return made
 
     @property
     def agents(self) -> Agents:

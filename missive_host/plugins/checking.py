@@ -21,6 +21,7 @@ from missive_host.specs import (
     SinkSpec,
     Spec,
     Status,
+    TransportSpec,
     VerbSpec,
 )
 
@@ -38,6 +39,7 @@ RETURNS: dict[str, type[Spec]] = {
     "missive_contracts": ContractSpec,
     "missive_secret_providers": SecretProviderSpec,
     "missive_event_sinks": SinkSpec,
+    "missive_agent_transports": TransportSpec,
 }
 KINDS: dict[type[Spec], str] = {
     AdapterSpec: "adapter",
@@ -47,6 +49,7 @@ KINDS: dict[type[Spec], str] = {
     ContractSpec: "contract",
     SecretProviderSpec: "secret provider",
     SinkSpec: "event sink",
+    TransportSpec: "agent transport",
 }
 """What people call each."""
 
@@ -172,8 +175,11 @@ def check_spec(spec: Spec) -> None:
         _check_command(spec, where)
     elif isinstance(spec, SecretProviderSpec):
         _check_line(where, "form", spec.form)
-    if isinstance(spec, AdapterSpec | SinkSpec):
+    elif isinstance(spec, TransportSpec) and (spec.name.startswith(("ht", "fil")) or "_" in spec.name):
+        raise RefusedError(f"{where}: its name is the scheme of URLs: without '_', and not begun with `ht` or `fil`")
+    if isinstance(spec, AdapterSpec | SinkSpec | TransportSpec):
         _check_needs(spec, where)
+    if isinstance(spec, AdapterSpec | SinkSpec):
         _check_options(where, spec.options)
 
 
@@ -203,7 +209,7 @@ def _check_adapter(spec: AdapterSpec, where: str) -> None:
         raise RefusedError(f"{where}: noun {_shown(spec.noun)} is not the name of a command")
 
 
-def _check_needs(spec: AdapterSpec | SinkSpec, where: str) -> None:
+def _check_needs(spec: AdapterSpec | SinkSpec | TransportSpec, where: str) -> None:
     for module in _items(where, "requires", spec.requires):
         if not (_matches(_MODULE, module) and spec.extra is not None):
             raise RefusedError(f"{where}: requires {_shown(module)}: top-level modules that `extra` brings")

@@ -34,10 +34,21 @@ if TYPE_CHECKING:
         SecretProviderSpec,
         SinkSpec,
         Spec,
+        TransportSpec,
         VerbSpec,
     )
 
-    S = TypeVar("S", AdapterSpec, PolicySpec, ReducerSpec, CommandSpec, ContractSpec, SecretProviderSpec, SinkSpec)
+    S = TypeVar(
+        "S",
+        AdapterSpec,
+        PolicySpec,
+        ReducerSpec,
+        CommandSpec,
+        ContractSpec,
+        SecretProviderSpec,
+        SinkSpec,
+        TransportSpec,
+    )
 
 
 def load(records: tuple[PluginRecord, ...], *, strict: bool = False) -> Plugins:
@@ -165,13 +176,20 @@ class Plugins:
         """As `adapter`, for a noun of the command line; None if no plugin has to do with it."""
         from missive_host.specs import CommandSpec
 
-        held = self._look(CommandSpec, name)
-        if held is not None:
-            return held[1], self._current(held[0])
-        absent = any(self._records[index].state in ("disabled", "failed") for index in self._named(name))
-        if absent or (CommandSpec.__name__, name) in self._claims:
-            raise self._missing(CommandSpec, name)
-        return None
+        return self._find_if_any(CommandSpec, name)
+
+    def transport(self, name: str) -> tuple[TransportSpec, PluginRecord]:
+        """As `adapter`, for the transport of agents whose URL has this scheme."""
+        from missive_host.specs import TransportSpec
+
+        return self._find(TransportSpec, name)
+
+    def transport_if_any(self, name: str) -> TransportSpec | None:
+        """As `transport`; None if no plugin has to do with the scheme."""
+        from missive_host.specs import TransportSpec
+
+        found = self._find_if_any(TransportSpec, name)
+        return found[0] if found is not None else None
 
     def require(self, spec: Spec) -> None:
         """Raise `PluginError` that says what to install, if modules that a declaration requires are not there."""
@@ -207,6 +225,15 @@ class Plugins:
             raise self._missing(kind, name)
         index, spec = held
         return spec, self._current(index)
+
+    def _find_if_any(self, kind: type[S], name: str) -> tuple[S, PluginRecord] | None:
+        held = self._look(kind, name)
+        if held is not None:
+            return held[1], self._current(held[0])
+        absent = any(self._records[index].state in ("disabled", "failed") for index in self._named(name))
+        if absent or (kind.__name__, name) in self._claims:
+            raise self._missing(kind, name)
+        return None
 
     def _look(self, kind: type[S], name: str) -> tuple[int, S] | None:
         # The plugin of the same name has the first right to it, so nothing else need be imported.

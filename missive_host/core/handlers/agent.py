@@ -46,12 +46,10 @@ def agent_show(core: Core, command: c.AgentShow) -> o.Output:
 
 
 def agent_add(core: Core, command: c.AgentAdd) -> o.Output:
-    from missive_host.a2a.cards import check_url
-
     at = now()
     row = AgentRow(
         alias=command.agent,
-        base_url=check_url(command.url),
+        base_url=_url(core, command.url),
         interface_urls=_interfaces(command.interfaces),
         binding_preference=_preference(command.binding_preference),
         auth_ref=_auth_ref(core, command.auth_ref),
@@ -77,14 +75,26 @@ def agent_add(core: Core, command: c.AgentAdd) -> o.Output:
     )
 
 
-def agent_update(core: Core, command: c.AgentUpdate) -> o.Output:
+def _url(core: Core, url: str) -> str:
+    """Return an agent's URL as it is stored. Raises `ValidationError`, or `PluginError` for a broken transport."""
     from missive_host.a2a.cards import check_url
+    from missive_host.a2a.transport import scheme_of
 
+    scheme = scheme_of(url)
+    spec = None if scheme is None else core.plugins.transport_if_any(scheme)
+    if spec is None:
+        return check_url(url)
+    core.plugins.require(spec)
+    return url
+
+
+def agent_update(core: Core, command: c.AgentUpdate) -> o.Output:
     empty: dict[str, Any] = {
         "auth_ref": None, "notes": None, "metadata": {}, "interfaces": {}, "binding_preference": (), "tags": (),
     }  # fmt: skip
     preference, interfaces = _preference(command.binding_preference), _interfaces(command.interfaces)
     auth_ref = _auth_ref(core, command.auth_ref)
+    url = _url(core, command.url) if command.url else None
 
     def write(tables: Tables) -> tuple[AgentRow, BreakerRow | None]:
         row = tables.agents.get(command.agent)
@@ -93,7 +103,7 @@ def agent_update(core: Core, command: c.AgentUpdate) -> o.Output:
         tags = tuple(tag for tag in dict.fromkeys((*row.tags, *command.tags)) if tag not in command.remove_tags)
         row = replace(
             row,
-            base_url=check_url(command.url) if command.url else row.base_url,
+            base_url=url or row.base_url,
             interface_urls={**row.interface_urls, **interfaces},
             binding_preference=preference or row.binding_preference,
             auth_ref=auth_ref or row.auth_ref,

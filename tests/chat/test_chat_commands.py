@@ -145,7 +145,7 @@ async def test_approvals_are_listed(home: Home, agent: AgentProcess) -> None:
                 "state": kind,
                 "decided_by": "ann" if kind == "approved" else None,
             }
-            await state.put("approvals", row)
+            await state.change(lambda db: insert(db, "approvals", row))  # noqa: B023
         state.close()
         listed = await data(home, "approvals", "list", "team")
         assert [(each["code"], each["state"], each["task_id"]) for each in listed["approvals"]] == [

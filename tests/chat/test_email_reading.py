@@ -6,7 +6,8 @@ from email.message import EmailMessage
 from hashlib import sha256
 
 import pytest
-from missive_chat.platforms.email.files import files_of, safe_name
+from missive_chat.names import safe_name
+from missive_chat.platforms.email.files import files_of
 from missive_chat.platforms.email.html_text import text_of_html
 from missive_chat.platforms.email.inbound import Fetched, inbound_of, parse
 from missive_chat.platforms.email.outbound import message_id_of

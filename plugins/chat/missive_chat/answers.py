@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import UNSET
 
+from missive_chat.names import safe_name
 from missive_host.protocols import Done, Outcome
 
 if TYPE_CHECKING:
@@ -216,14 +217,7 @@ def read_parts(parts: Any, *, joined: str = "\n") -> tuple[str, list[FoundFile]]
         elif "url" in part:
             texts.append(f"[{name or part['url']}]({part['url']})")
         elif "raw" in part:
-            files.append(FoundFile(_file_name(name, part.get("mediaType")), part.get("mediaType"), part["raw"]))
+            files.append(
+                FoundFile(safe_name(name, part.get("mediaType") or "unknown"), part.get("mediaType"), part["raw"])
+            )
     return joined.join(texts), files
-
-
-def _file_name(name: str | None, media_type: str | None) -> str:
-    """Return a name without folders and control characters: it comes from outside."""
-    import mimetypes
-
-    plain = "".join(char for char in (name or "").replace("\\", "/").rpartition("/")[2] if char.isprintable())
-    plain = plain.lstrip(".")[:128]
-    return plain or "file" + (mimetypes.guess_extension(media_type or "") or ".bin")

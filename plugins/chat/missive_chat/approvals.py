@@ -20,7 +20,7 @@ from missive_chat.platform import Button, Place, Sender
 from missive_chat.state import State
 
 Decision = Literal["approve", "refuse"]
-_PRESSED = {"y": "approve", "n": "refuse"}
+_PRESSED: dict[str, Decision] = {"y": "approve", "n": "refuse"}
 _DONE = {"approve": "approved", "refuse": "refused"}
 
 
@@ -62,9 +62,7 @@ def pressed(value: str) -> tuple[str, Decision] | None:
     kind, _, rest = value.partition(":")
     code, _, mark = rest.partition(":")
     decision = _PRESSED.get(mark)
-    if kind != "a" or decision is None:
-        return None
-    return code, "approve" if decision == "approve" else "refuse"
+    return None if kind != "a" or decision is None else (code, decision)
 
 
 def fresh_code() -> str:

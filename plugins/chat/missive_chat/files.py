@@ -13,6 +13,7 @@ import anyio
 import anyio.to_thread
 
 from missive_chat.answers import FoundFile
+from missive_chat.names import safe_name
 from missive_chat.platform import Attachment, ChatError, OutgoingFile, Platform
 
 INCOMING = "in"
@@ -91,17 +92,6 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
         path.parent.rmdir()
         path.parent.parent.rmdir()  # if there is no other file of the answer
-
-
-def safe_name(name: str) -> str:
-    """Return a file's name without folders, control characters and a dot at its front."""
-    plain = "".join(
-        char for char in name.replace("\\", "/").rpartition("/")[2] if char.isprintable() and char not in ':*?"<>|'
-    )
-    stem, dot, suffix = plain.strip(" .").rpartition(".")
-    if not dot:
-        return suffix[:120] or "file"
-    return f"{stem[:100]}.{suffix[:16]}"
 
 
 def _guessed(name: str) -> str:

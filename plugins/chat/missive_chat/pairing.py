@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from missive_chat.conversations import key_of
 from missive_chat.outbox import Draft, put
 from missive_chat.platform import Place, Sender
 from missive_chat.state import State
@@ -87,7 +88,7 @@ def decide(state: State, code: str, *, approve: bool, now: float) -> Asking:
         if approve and row["state"] != "approved":
             place = msgspec.json.decode(row["place"], type=Place)
             draft = Draft(slot="0", text="You have been let in. Write away!")
-            put(db, f"direct:{place.chat}", f"paired-{row['code']}", place, draft, final=True, now=now)
+            put(db, key_of(place), f"paired-{row['code']}", place, draft, final=True, now=now)
         return Asking(**{name: row[name] for name in Asking.__dataclass_fields__ if name != "state"}, state=new)
 
     return state.change_now(work)

@@ -42,7 +42,7 @@ CREATE TABLE inbox (
     conversation TEXT NOT NULL,
     message_id TEXT NOT NULL,
     event TEXT NOT NULL,             -- the Inbound, as JSON; empty when it is done with
-    state TEXT NOT NULL DEFAULT 'waiting',   -- waiting, accepted (the host has it), done
+    state TEXT NOT NULL DEFAULT 'waiting',   -- waiting, done
     request TEXT,                    -- what was made of it, as it is handed to the host
     verdict TEXT,                    -- what became of it, in a word
     received_at REAL NOT NULL
@@ -126,6 +126,9 @@ CREATE TABLE notes (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 _KEPT = 14 * 86400.0
 """Seconds for which it is remembered what was received and sent: longer than any platform delivers again."""
 
+_QUIET = 90 * 86400.0
+"""Seconds after which a conversation is forgotten in which nothing was chosen and nothing waits."""
+
 
 class State:
     """The file. Opened when it is first needed; it may be used by any number of tasks."""
@@ -200,10 +203,6 @@ class State:
                 raise self._failure(error) from error
         return result
 
-    async def put(self, table: str, values: Mapping[str, Any]) -> None:
-        """Insert one row, if there is none with its keys."""
-        await self.change(lambda db: insert(db, table, values))
-
     async def forget(self, now: float) -> None:
         """Delete what is long past."""
         old = now - _KEPT
@@ -212,6 +211,10 @@ class State:
             db.execute("DELETE FROM inbox WHERE state != 'waiting' AND received_at < ?", (old,))
             db.execute("DELETE FROM outbox WHERE state != 'waiting' AND created_at < ?", (old,))
             db.execute("DELETE FROM settled WHERE at < ?", (old,))
+            db.execute(
+                "DELETE FROM conversations WHERE used_at < ? AND agent IS NULL AND generation = 0 AND task IS NULL",
+                (now - _QUIET,),
+            )
             db.execute("DELETE FROM heard WHERE at < ?", (old,))
             db.execute("DELETE FROM approvals WHERE state != 'open' AND asked_at < ?", (old,))
             db.execute("DELETE FROM pairing WHERE state != 'approved' AND expires_at < ?", (old,))

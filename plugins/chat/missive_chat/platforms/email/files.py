@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from missive_chat.platforms.email.headers import Mail, decoded, one_line
+from missive_chat.names import safe_name
+from missive_chat.platforms.email.headers import Mail, decoded
 
 MOST_FILES = 50
-_LONGEST_NAME = 120
 _KINDS = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,100}/[a-z0-9][a-z0-9!#$&^_.+-]{0,100}")
 
 
@@ -65,18 +65,6 @@ def files_of(mail: Mail) -> list[File]:
         name = _unique(safe_name(_file_name(part) or _invented(kind, len(found) + 1)), taken)
         found.append(File(len(found), name, kind if _KINDS.fullmatch(kind) else None, part))
     return found
-
-
-def safe_name(name: str) -> str:
-    """Return a name that is one: no folders, no control characters, nothing hidden, and not too long."""
-    name = re.split(r"[/\\]", one_line(name))[-1]
-    name = re.sub(r'[<>:"|?*\x00-\x1f]', "_", name).strip(" .") or "file"
-    stem, dot, extension = name.rpartition(".")
-    if not dot or len(extension) > 20:
-        stem, extension = name, ""
-    room = _LONGEST_NAME - len(extension.encode()) - 1
-    stem = stem.encode("utf-8", "replace")[:room].decode("utf-8", "ignore")
-    return f"{stem}.{extension}" if extension else stem
 
 
 def _file_name(part: Mail) -> str | None:

@@ -65,6 +65,20 @@ def configured_options(
     return options
 
 
+def declared_options(
+    what: str, declared: Iterable[Option], given: Mapping[str, Any], where: str, secrets: Secrets
+) -> dict[str, Any]:
+    """Return the options of anything else that a plugin declares from its table in the config, `where`."""
+    known = [option.name for option in declared]
+    for name in given:
+        if name not in known:
+            raise ValidationError(
+                f"{where}.{name}: {what} has no such option{nearest(name, known)}",
+                help=f"it has: {', '.join(known) or 'none'}",
+            )
+    return convert_values(declared, given, label=lambda key: f"{where}.{key}", secrets=secrets)
+
+
 def convert_values(
     declared: Iterable[Option],
     given: Mapping[str, Any],

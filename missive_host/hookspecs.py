@@ -30,6 +30,8 @@ from missive_host.specs import (
     AdapterSpec,
     CommandSpec,
     ContractSpec,
+    InboundFilterSpec,
+    OutboundFilterSpec,
     PolicySpec,
     ReducerSpec,
     SecretProviderSpec,
@@ -117,6 +119,24 @@ def missive_agent_transports() -> Iterable[TransportSpec]:
     return ()
 
 
+@hookspec
+def missive_inbound() -> Iterable[InboundFilterSpec]:
+    """Declare filters of what comes in through adapters, before it is kept: they annotate, redact or refuse.
+
+    Since API 1. The factory makes an `InboundFilter` from a `FilterContext`.
+    """
+    return ()
+
+
+@hookspec
+def missive_outbound() -> Iterable[OutboundFilterSpec]:
+    """Declare filters of what goes back through adapters: they annotate, redact or refuse.
+
+    Since API 1. The factory makes an `OutboundFilter` from a `FilterContext`.
+    """
+    return ()
+
+
 HOOKS = (
     "missive_adapters",
     "missive_routing_policies",
@@ -126,4 +146,6 @@ HOOKS = (
     "missive_secret_providers",
     "missive_event_sinks",
     "missive_agent_transports",
+    "missive_inbound",
+    "missive_outbound",
 )

@@ -67,6 +67,12 @@ class SecretProviderView(DeclarationView, frozen=True, kw_only=True):
     """What stands behind ``NAME:``."""
 
 
+class FilterView(DeclarationView, frozen=True, kw_only=True):
+    direction: str
+    """``inbound`` or ``outbound``."""
+    options: tuple[OptionView, ...]
+
+
 class VerbView(msgspec.Struct, frozen=True, kw_only=True):
     """One command of a noun that a plugin brings."""
 
@@ -147,6 +153,7 @@ class PluginShowResult(Data, frozen=True, kw_only=True):
     secret_providers: tuple[SecretProviderView, ...]
     event_sinks: tuple[SinkView, ...]
     agent_transports: tuple[DeclarationView, ...]
+    filters: tuple[FilterView, ...]
     notices: tuple[str, ...]
     message: str
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 import time
 from _thread import allocate_lock
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -490,6 +490,54 @@ class AgentTransport(Protocol):
 
     async def aclose(self) -> None:
         """Let go of what is kept between exchanges."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FilterContext:
+    """All that a filter gets from the host."""
+
+    name: str
+    """The name of its declaration."""
+    options: Mapping[str, Any]
+    """Its ``settings``: validated, converted, complete with defaults."""
+    log: Logger
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A result or an error on its way out."""
+
+    kind: str
+    """The kind of the result document; ``error`` for the error that ends a command."""
+    data: Mapping[str, Any]
+    """The document's ``data``, JSON."""
+
+
+class InboundFilter(Protocol):
+    """Looks at what comes in. A plain function is called in a thread, an ``async def`` on the event loop.
+
+    It keeps nothing from one call to the next, as it is called for several at once. If it raises anything but a
+    `ValidationError`, or takes longer than its ``timeout``, nothing is let through.
+    """
+
+    def inbound(self, envelope: Envelope) -> Envelope | Awaitable[Envelope]:
+        """Return the envelope as it is to go on: the same one, or one with another command or metadata.
+
+        The kind of command, the ids and the session stay. Raises `ValidationError` to refuse it; the sender is told
+        its message and help.
+        """
+        ...
+
+
+class OutboundFilter(Protocol):
+    """Looks at what goes out, as an `InboundFilter` looks at what comes in."""
+
+    def outbound(self, answer: Outgoing) -> Outgoing | Awaitable[Outgoing]:
+        """Return the answer as it is to be sent: the same one, or one with other data of the same shape.
+
+        Raises `ValidationError` to refuse it: the command ends with that.
+        """
         ...
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from anyio import CancelScope
 
     from missive_host.core import Core
+    from missive_host.filters import Chain
 
 DRAIN_SECONDS = 10.0
 """How long what runs may go on after the first signal."""
@@ -29,12 +30,13 @@ async def run_adapter(
     *,
     progress: Callable[[str], None] | None = None,
     on_summary: Callable[[Summary], None] | None = None,
+    filters: Chain | None = None,
 ) -> int:
     """Run an adapter until its input ends or a signal comes, close `core`, and return the exit status.
 
     The first SIGINT or SIGTERM stops the reading and lets what runs finish for `DRAIN_SECONDS`, a second one
     cuts it off; either way each delivery is settled. Raises what the adapter raises. `progress` is handed to the
-    adapter; `on_summary` gets what it says at the end, if it says something.
+    adapter; `on_summary` gets what it says at the end, if it says something; `filters` look at what comes and goes.
     """
     import anyio
 
@@ -57,7 +59,7 @@ async def run_adapter(
     status: int | None = None
     try:
         async with anyio.create_task_group() as group:
-            intake = Intake(core, limit=BACKLOG)
+            intake = Intake(core, limit=BACKLOG, filters=filters)
             async with intake:
                 with anyio.CancelScope() as reading:
                     await group.start(signals.watch, reading, intake.cancel)

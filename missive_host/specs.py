@@ -217,8 +217,44 @@ class SecretProviderSpec:
     status: Status = "beta"
 
 
+@dataclass(frozen=True, slots=True)
+class FilterSpec:
+    """A filter of what comes in or goes out: an `InboundFilterSpec` or an `OutboundFilterSpec`.
+
+    ``factory`` is called with a `FilterContext`. A filter that works both ways is declared twice, under one name and
+    with the same options, in both hooks.
+    """
+
+    name: str
+    factory: str
+    summary: str
+    options: tuple[Option, ...] = ()
+    """The keys of its ``settings`` in ``[[filters]]``."""
+    extra: str | None = None
+    status: Status = "beta"
+
+
+@dataclass(frozen=True, slots=True)
+class InboundFilterSpec(FilterSpec):
+    """A filter of what adapters take in. The factory returns an `InboundFilter`."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutboundFilterSpec(FilterSpec):
+    """A filter of what adapters are given to carry back. The factory returns an `OutboundFilter`."""
+
+
 Spec = (
-    AdapterSpec | PolicySpec | ReducerSpec | CommandSpec | ContractSpec | SecretProviderSpec | SinkSpec | TransportSpec
+    AdapterSpec
+    | PolicySpec
+    | ReducerSpec
+    | CommandSpec
+    | ContractSpec
+    | SecretProviderSpec
+    | SinkSpec
+    | InboundFilterSpec
+    | OutboundFilterSpec
+    | TransportSpec
 )
 
 

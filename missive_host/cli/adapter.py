@@ -12,6 +12,7 @@ from missive_host.cli.kit import App, Command, Group
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from missive_host.filters import Chain
     from missive_host.plugins import Plugins
     from missive_host.protocols import Summary
     from missive_host.specs import AdapterSpec, Option
@@ -120,6 +121,7 @@ def run_adapter(
     core = app.core(files=files)
     for secret in secrets_in(options):
         core.redactor.add(secret)
+    filters = _filters(app, spec.name, plugins) if app.settings().config.filters else None
     configure(app.flags, core.redactor.text)  # again: with anyio came asyncio, and with it logging
 
     def show(summary: Summary) -> None:
@@ -132,7 +134,15 @@ def run_adapter(
         app.emit(output)
 
     progress = None if app.mode == "quiet" else app.screen.note
-    return anyio.run(partial(run, core, spec.name, factory, options, progress=progress, on_summary=show))
+    work = partial(run, core, spec.name, factory, options, progress=progress, on_summary=show, filters=filters)
+    return anyio.run(work)
+
+
+def _filters(app: App, name: str, plugins: Plugins) -> Chain:
+    from missive_host.filters import Filters
+
+    core = app.core()
+    return Filters(core.settings.config, plugins, app.secrets(plugins), core.redactor.add).of(name)
 
 
 def _plugins(app: App) -> Plugins:

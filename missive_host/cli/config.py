@@ -94,18 +94,27 @@ def validate(app: App, file: str | None) -> None:
 
 
 def _check_plugins(app: App, path: Path, config: Config) -> None:
-    """Refuse a reference to a secret whose provider is not there. No secret is fetched."""
+    """Refuse a secret provider or a filter that is not there. No secret is fetched, no filter is made."""
     from missive_host.config.loading import refuse, secret_references
-    from missive_host.errors import PluginError, ValidationError
+    from missive_host.errors import ConfigError, PluginError, ValidationError
     from missive_host.plugins import Gates, catalog, load
     from missive_host.security.providers import split
 
     references = list(secret_references(config))
-    if not references:
+    if not references and not config.filters:
         return
     gates = Gates.of(config.plugins, no_plugin=tuple(app.flags.no_plugin))
     plugins = load(catalog(gates, files=(*config.plugins.files, *app.flags.plugin)))
-    broken = []
+    broken: list[tuple[tuple[str | int, ...], str]] = []
+    if config.filters:
+        from missive_host.filters import check
+
+        for index in range(len(config.filters)):
+            try:
+                check(config, index, plugins)
+            except ConfigError as error:
+                key, _, said = error.message.removeprefix(f"filters[{index}].").partition(": ")
+                broken.append((("filters", index, key), f"{said} ({error.help})"))
     for place, reference in references:
         try:
             plugins.secret_provider(split("secret", reference)[0])

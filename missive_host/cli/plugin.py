@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         BroughtContractView,
         CommandView,
         DeclarationView,
+        FilterView,
         OptionView,
         PluginCheckResult,
         PluginListResult,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
         AdapterSpec,
         CommandSpec,
         ContractSpec,
+        FilterSpec,
         Option,
         PolicySpec,
         ReducerSpec,
@@ -188,9 +190,12 @@ def show_plugin(data: PluginShowResult, screen: Screen) -> None:
         _show_declaration("secret provider", provider, screen, ("use", used))
     for sink in data.event_sinks:
         _show_declaration("event sink", sink, screen)
-        _show_options("sinks", sink, screen)
+        _show_options(f'Options, in [sinks.NAME.settings] with kind = "{sink.name}":', sink.options, screen)
     for transport in data.agent_transports:
         _show_declaration("agent transport", transport, screen)
+    for each in data.filters:
+        _show_declaration(f"{each.direction} filter", each, screen)
+        _show_options(f'Options, in its `settings` in [[filters]] with kind = "{each.name}":', each.options, screen)
     for command in data.commands:
         _show_command(command, screen)
     for contract in data.contracts:
@@ -230,13 +235,13 @@ def _show_adapter(item: AdapterView, screen: Screen) -> None:
     )
     if item.foreground:
         screen.line(f"Run it by itself: missive adapter {item.name} --help")
-    _show_options("adapters", item, screen)
+    _show_options(f'Options, in [adapters.NAME.settings] with kind = "{item.name}":', item.options, screen)
 
 
-def _show_options(table: str, item: AdapterView | SinkView, screen: Screen) -> None:
-    if item.options:
-        screen.line(f'Options, in [{table}.NAME.settings] with kind = "{item.name}":')
-        rows = [(option.name, _type(option), _default(option), option.help) for option in item.options]
+def _show_options(title: str, options: Sequence[OptionView], screen: Screen) -> None:
+    if options:
+        screen.line(title)
+        rows = [(option.name, _type(option), _default(option), option.help) for option in options]
         screen.table(("OPTION", "TYPE", "DEFAULT", "MEANING"), rows)
 
 
@@ -302,6 +307,7 @@ def _shown(record: PluginRecord, specs: Sequence[Any], found: tuple[str, ...]) -
         AdapterSpec,
         CommandSpec,
         ContractSpec,
+        FilterSpec,
         PolicySpec,
         ReducerSpec,
         SecretProviderSpec,
@@ -319,6 +325,7 @@ def _shown(record: PluginRecord, specs: Sequence[Any], found: tuple[str, ...]) -
         secret_providers=tuple(_secret_provider(spec) for spec in specs if isinstance(spec, SecretProviderSpec)),
         event_sinks=tuple(_sink(spec, record) for spec in specs if isinstance(spec, SinkSpec)),
         agent_transports=tuple(_transport(spec, record) for spec in specs if isinstance(spec, TransportSpec)),
+        filters=tuple(_filter(spec) for spec in specs if isinstance(spec, FilterSpec)),
         notices=found,
         message=f"{record.label} is {record.state}",
     )
@@ -408,6 +415,21 @@ def _reducer(spec: ReducerSpec) -> ReducerView:
         factory=spec.factory,
         extra=spec.extra or UNSET,
         ordered=spec.ordered,
+    )
+
+
+def _filter(spec: FilterSpec) -> FilterView:
+    from missive_host.outputs_host import FilterView
+    from missive_host.specs import InboundFilterSpec
+
+    return FilterView(
+        name=spec.name,
+        summary=spec.summary,
+        status=spec.status,
+        factory=spec.factory,
+        extra=spec.extra or UNSET,
+        direction="inbound" if isinstance(spec, InboundFilterSpec) else "outbound",
+        options=tuple(_option(option) for option in spec.options),
     )
 
 

@@ -114,6 +114,8 @@ def secret_references(config: Config) -> Iterator[tuple[tuple[str | int, ...], s
             yield ((*place, "secret") if entry.secret is not None else place), entry.reference
     for name, block in config.adapters.items():
         yield from _references_in(block.settings, ("adapters", name, "settings"))
+    for index, each in enumerate(config.filters):
+        yield from _references_in(each.settings, ("filters", index, "settings"))
 
 
 def _references_in(value: Any, place: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], str]]:

@@ -462,6 +462,24 @@ class SinkBlock(_Block, frozen=True, kw_only=True):
     )
 
 
+class FilterBlock(_Block, frozen=True, kw_only=True):
+    """A filter of what comes in and goes out through adapters; they work in the order in which they stand here."""
+
+    kind: Annotated[Name, Meta(description="Which filter, as in `missive plugin check`.")]
+    direction: Annotated[
+        Literal["both", "inbound", "outbound"],
+        Meta(description="What it looks at; `both`: all that it can look at."),
+    ] = "both"
+    adapters: Annotated[
+        tuple[Name, ...],
+        Meta(description="Only for these: names in `[adapters]`, or kinds, for `missive adapter`. Empty: for all."),
+    ] = ()
+    timeout: Annotated[Duration, Meta(description="How long it may take; what takes longer is refused.")] = "5s"
+    settings: Annotated[dict[str, Any], Meta(description="Its own options, as in `missive plugin show`.")] = field(
+        default_factory=dict
+    )
+
+
 class Plugins(_Block, frozen=True, kw_only=True):
     """Which plugins may be loaded."""
 
@@ -507,6 +525,9 @@ class Config(_Block, frozen=True, kw_only=True):
     sinks: Annotated[dict[Name, SinkBlock], Meta(description="Where the gateway writes what has happened.")] = field(
         default_factory=dict
     )
+    filters: Annotated[
+        tuple[FilterBlock, ...], Meta(description="Filters of what comes in and goes out, each a table `[[filters]]`.")
+    ] = ()
     qos: Annotated[Qos, Meta(description="Limits of every call.")] = field(default_factory=Qos)
     plugins: Annotated[Plugins, Meta(description="Which plugins may be loaded.")] = field(default_factory=Plugins)
 

@@ -34,6 +34,7 @@ TABLES: tuple[tuple[str, type[msgspec.Struct]], ...] = (
     ("`[routing]`", model.Routing),
     ("`[adapters.NAME]`", model.AdapterBlock),
     ("`[sinks.NAME]`", model.SinkBlock),
+    ("`[[filters]]`", model.FilterBlock),
     ("`[qos]`", model.Qos),
     ("`[plugins]`", model.Plugins),
 )

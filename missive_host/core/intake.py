@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from missive_host.core.core import Core
     from missive_host.envelopes import Envelope
+    from missive_host.filters import Chain
     from missive_host.outputs import Output
 
 log = logging.getLogger("missive.intake")
@@ -47,8 +48,9 @@ class Intake:
     Use it as an async context manager: leaving it waits for all that was accepted.
     """
 
-    def __init__(self, core: Core, *, limit: int) -> None:
+    def __init__(self, core: Core, *, limit: int, filters: Chain | None = None) -> None:
         self._core = core
+        self._filters = filters
         self._slots = anyio.Semaphore(limit, fast_acquire=True)
         self._waiting: dict[tuple[str, str], deque[Delivery]] = {}
         self._group: TaskGroup | None = None
@@ -124,6 +126,8 @@ class Intake:
 
         async def emit(output: Output) -> None:
             nonlocal door_failed
+            if self._filters is not None:
+                output = await self._filters.output(output)
             try:
                 await delivery.send(output)
             except Exception:
@@ -132,16 +136,19 @@ class Intake:
 
         try:
             self._check(delivery.envelope)
-            await self._core.run(delivery.envelope.command, emit)
+            envelope = delivery.envelope
+            if self._filters is not None:
+                envelope = await self._filters.inbound(envelope)
+            await self._core.run(envelope.command, emit)
             outcome = Done()
         except Exception as error:  # whatever a handler or a door raises must not end the others
             if door_failed:
                 log.debug("the door cannot take answers any more: %s", type(error).__name__)
-            elif isinstance(error, MissiveError):
-                outcome = Reject(self._core.report(error))
             else:
-                log.warning("unexpected %s", type(error).__name__, exc_info=log.isEnabledFor(logging.DEBUG))
-                outcome = Reject(self._core.report(error))
+                if not isinstance(error, MissiveError):
+                    log.warning("unexpected %s", type(error).__name__, exc_info=log.isEnabledFor(logging.DEBUG))
+                report = self._core.report(error)
+                outcome = Reject(report if self._filters is None else await self._filters.report(report))
         finally:
             await self._settle(delivery, outcome)
 

@@ -24,6 +24,7 @@ from missive_host.commands import duration_seconds
 from missive_host.core.recorder import journal_event
 from missive_host.core.seeding import seed
 from missive_host.errors import ConfigError, MissiveError, StorageError, ValidationError
+from missive_host.filters import Filters
 from missive_host.gateway.control import control_path, serve_control
 from missive_host.gateway.dispatcher import Dispatcher
 from missive_host.gateway.following import TaskFollowers
@@ -46,6 +47,7 @@ from missive_host.outputs_gateway import (
     GatewayStopped,
     Status,
 )
+from missive_host.security.providers import Secrets
 
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
@@ -117,6 +119,9 @@ class Gateway:
         block = self.core.settings.config.adapters.get(adapter)
         return block.concurrency if block is not None else None
 
+    def _open_filters(self, settings: Settings, plugins: Plugins) -> Filters:
+        return Filters(settings.config, plugins, Secrets(lambda: plugins, settings.environ), self.core.redactor.add)
+
     def _files(self, adapter: str) -> FileAccess | None:
         return self._supervisor.files(adapter)
 
@@ -132,6 +137,7 @@ class Gateway:
             raise ConfigError("the gateway is switched off in this profile", help="set gateway.enabled = true")
         specs = specs_of(self._plugins, self.core.settings.config.adapters)
         check_sinks(self._plugins, self.core.settings.config.sinks)
+        self.dispatcher.filters = self._open_filters(self.core.settings, self._plugins).of
         if any(spec.owns_stdio for spec in specs):
             self._show = _silent
         paths = self.core.settings.paths
@@ -290,6 +296,7 @@ class Gateway:
             plugins = self._open_plugins(settings)
             specs_of(plugins, settings.config.adapters)
             check_sinks(plugins, settings.config.sinks)
+            filters = self._open_filters(settings, plugins)
             before = self.core.settings.config
             after = settings.config
             changed: list[str] = []
@@ -300,6 +307,9 @@ class Gateway:
                 changed.append("agents and groups")
             self.core.settings = settings
             self._plugins = plugins
+            self.dispatcher.filters = filters.of
+            if after.filters != before.filters:
+                changed.append("filters")
             if after.gateway != before.gateway:
                 changed.append("gateway")
                 if self._bind is None and after.gateway.bind_address != before.gateway.bind_address:

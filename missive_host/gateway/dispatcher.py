@@ -22,6 +22,7 @@ from missive_host.errors import (
     StorageError,
     TaskCancelledError,
 )
+from missive_host.filters import Chain
 from missive_host.gateway import busy
 from missive_host.gateway.answers import Answers
 from missive_host.gateway.running import Observer, Run, Runner
@@ -69,6 +70,8 @@ class Dispatcher:
         self.on_unattended: Callable[[WorkRow], None] = lambda _work: None
         """Called when a delivery begins whose answer nobody waits for: its adapter may restore it."""
         self.runs: dict[str, Run] = {}
+        self.filters: Callable[[str], Chain] = lambda _adapter: Chain()
+        """What looks at the deliveries of an adapter, and at their answers."""
         self._adapter_limit = adapter_limit
         self._runner = Runner(self, files=files, observer=observer)
         self._wake = anyio.Event()

@@ -92,9 +92,9 @@ class GatewayIntake:
     async def submit(
         self, delivery: Delivery, *, reply_to: Mapping[str, Any] | None = None, wait: bool = True
     ) -> Receipt:
-        envelope = delivery.envelope
-        self._check(envelope)
         dispatcher = self._dispatcher
+        self._check(delivery.envelope)
+        envelope = await dispatcher.filters(self._adapter).inbound(delivery.envelope)
         work = self._work(envelope, reply_to)
         rules = busy.rules_for(dispatcher.core.settings.config, self._adapter)
         await self._room.enter(work.work_id, self._adapter, work.lane, depth=rules.max_queue_depth, wait=wait)

@@ -94,6 +94,8 @@ class Runner:
         work = run.work
 
         async def emit(output: Output) -> None:
+            if work.kind == "delivery":
+                output = await self._dispatcher.filters(work.adapter).output(output)
             await self._flush(run)
             if output.kind.endswith("_event"):
                 await self._keep(run, output)
@@ -170,6 +172,8 @@ class Runner:
         if not ended:
             error = run.reason
         report = None if error is None else self._core.report(error)
+        if report is not None and work.kind == "delivery":
+            report = await self._dispatcher.filters(work.adapter).report(report)
         if error is not None and ended and self._goes_on(run, error):
             seconds = pause(work.attempts, error, jitter=random.random)
             at, counted = after(seconds), not isinstance(error, StorageError)

@@ -13,8 +13,11 @@ from missive_host.specs import (
     AdapterSpec,
     CommandSpec,
     ContractSpec,
+    FilterSpec,
+    InboundFilterSpec,
     Option,
     OptionType,
+    OutboundFilterSpec,
     PolicySpec,
     ReducerSpec,
     SecretProviderSpec,
@@ -40,6 +43,8 @@ RETURNS: dict[str, type[Spec]] = {
     "missive_secret_providers": SecretProviderSpec,
     "missive_event_sinks": SinkSpec,
     "missive_agent_transports": TransportSpec,
+    "missive_inbound": InboundFilterSpec,
+    "missive_outbound": OutboundFilterSpec,
 }
 KINDS: dict[type[Spec], str] = {
     AdapterSpec: "adapter",
@@ -50,6 +55,8 @@ KINDS: dict[type[Spec], str] = {
     SecretProviderSpec: "secret provider",
     SinkSpec: "event sink",
     TransportSpec: "agent transport",
+    InboundFilterSpec: "inbound filter",
+    OutboundFilterSpec: "outbound filter",
 }
 """What people call each."""
 
@@ -179,7 +186,7 @@ def check_spec(spec: Spec) -> None:
         raise RefusedError(f"{where}: its name is the scheme of URLs: without '_', and not begun with `ht` or `fil`")
     if isinstance(spec, AdapterSpec | SinkSpec | TransportSpec):
         _check_needs(spec, where)
-    if isinstance(spec, AdapterSpec | SinkSpec):
+    if isinstance(spec, AdapterSpec | SinkSpec | FilterSpec):
         _check_options(where, spec.options)
 
 

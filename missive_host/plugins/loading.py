@@ -29,6 +29,9 @@ if TYPE_CHECKING:
         AdapterSpec,
         CommandSpec,
         ContractSpec,
+        FilterSpec,
+        InboundFilterSpec,
+        OutboundFilterSpec,
         PolicySpec,
         ReducerSpec,
         SecretProviderSpec,
@@ -48,6 +51,8 @@ if TYPE_CHECKING:
         SecretProviderSpec,
         SinkSpec,
         TransportSpec,
+        InboundFilterSpec,
+        OutboundFilterSpec,
     )
 
 
@@ -147,6 +152,18 @@ class Plugins:
         from missive_host.specs import SinkSpec
 
         return self._find(SinkSpec, name)
+
+    def filters(self, name: str) -> tuple[FilterSpec, ...]:
+        """Return the filters of this name: an inbound one, an outbound one, or both. Raises as `adapter` does."""
+        from missive_host.specs import InboundFilterSpec, OutboundFilterSpec
+
+        inbound = self._look(InboundFilterSpec, name)
+        outbound = self._look(OutboundFilterSpec, name)
+        found = tuple(held[1] for held in (inbound, outbound) if held is not None)
+        if not found:
+            claimed = (OutboundFilterSpec.__name__, name) in self._claims
+            raise self._missing(OutboundFilterSpec if claimed else InboundFilterSpec, name)
+        return found
 
     def adapters(self) -> tuple[tuple[AdapterSpec, PluginRecord], ...]:
         """Return all adapters, sorted by name. Every plugin is loaded."""

@@ -158,6 +158,25 @@ class PluginShowResult(Data, frozen=True, kw_only=True):
     message: str
 
 
+class PluginNewResult(Data, frozen=True, kw_only=True):
+    """A plugin's project that was written."""
+
+    kind = "plugin_new"
+    name: str
+    plugin_kind: str
+    """``adapter``, ``policy`` or ``reducer``."""
+    distribution: str
+    module: str
+    contract: str | UnsetType = UNSET
+    """The envelope that it brings."""
+    folder: str
+    files: tuple[str, ...]
+    """What was written, relative to the folder."""
+    next: tuple[str, ...]
+    """Commands that install it, check it and run its tests."""
+    message: str
+
+
 class CompletionResult(Data, frozen=True, kw_only=True):
     kind = "completion"
     shell: str

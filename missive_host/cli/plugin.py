@@ -1,4 +1,4 @@
-"""``missive plugin``: what is installed, whether it loads, what it provides."""
+"""``missive plugin``: what is installed, whether it loads, what it provides; one of one's own."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import click
 from msgspec import UNSET, UnsetType
 
 from missive_host.cli.kit import App, Group, pass_app
+from missive_host.cli.plugin_new import new
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,8 +48,14 @@ EXIT_FAULTY = 1
 plugin = Group(
     "plugin",
     help="Plugins: what is installed, whether it loads, what it provides.",
-    examples=["missive plugin list", "missive plugin check", "missive plugin show stdio"],
+    examples=[
+        "missive plugin list",
+        "missive plugin check",
+        "missive plugin show stdio",
+        "missive plugin new pigeon --kind adapter",
+    ],
 )
+plugin.add_command(new)
 
 
 def find_plugins(app: App) -> tuple[tuple[PluginRecord, ...], tuple[str, ...]]:

@@ -86,7 +86,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "testing": WORDS | AUTHORS | {"adapter_options", "config", "contracts", "core", "gateway", "plugins", "security"},
     "demo": WORDS | AUTHORS | {"config", "core", "plugins", "security"},
     "gateway": BELOW_CORE | {"adapter_options", "filters", "core", "plugins", "runner"},
-    "cli": BELOW_CORE | FOR_PEOPLE | {"adapter_options", "core", "demo", "filters", "gateway", "plugins", "runner"},
+    "scaffold": {"__version__", "errors"},
+    "cli": BELOW_CORE
+    | FOR_PEOPLE
+    | {"adapter_options", "core", "demo", "filters", "gateway", "plugins", "runner", "scaffold"},
     "__init__": set(),
     "__main__": {"cli"},
 }

@@ -1,106 +1,31 @@
-"""missive installed as a user installs it: from a wheel, with and without extras, editable, with a stranger's plugin.
-
-Each environment is a clean one, made with ``venv``. pip gets no option about indexes, so it uses what the machine uses;
-the versions are those of ``requirements/``.
-"""
+"""missive as a user installs it: from a wheel, with and without extras, editable, with a stranger's plugin."""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
+import re
 import tomllib
-import venv
 import zipfile
-from importlib.util import find_spec
 from pathlib import Path
 from textwrap import dedent
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from install_kit import ROOT, Installed
 
 import missive_host
 
 if TYPE_CHECKING:
     from missive_host.demo.fleet import AgentProcess
 
-ROOT = Path(__file__).parents[2]
 VERSION = missive_host.__version__
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 BUILT_IN: dict[str, str] = PROJECT["project"]["entry-points"]["missive.plugins"]
 """Name of the plugin to its module."""
-PINS = ROOT / "requirements"
-FRAME = {"schema_version": "missive.stdio.v1", "id": "req-1"}
+TEMPLATES = ("missive_host/scaffold/templates",) * 2
 ADD_HINT = "pip install 'missive-host[grpc]'"
 
 pytestmark = pytest.mark.timeout(300)
-
-
-def clean(**more: str) -> dict[str, str]:
-    """The environment of this machine without what would let a child see this checkout's own installation."""
-    hidden = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "MISSIVE_HOME", "MISSIVE_CONFIG")
-    return {**{name: value for name, value in os.environ.items() if name not in hidden}, **more}
-
-
-def check_output(*words: str | Path, cwd: Path, **env: str) -> str:
-    done = subprocess.run([*map(str, words)], cwd=cwd, env=clean(**env), capture_output=True, text=True)
-    assert done.returncode == 0, f"{words}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
-
-
-class Installed:
-    """A virtual environment, and an empty home for the missive in it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.home = folder / "home"
-        self.work = folder / "work"
-        self.bin = folder / "venv" / "bin"
-        for each in (self.home, self.work):
-            each.mkdir(parents=True)
-        venv.create(folder / "venv", symlinks=True, with_pip=False)
-
-    def install(self, *what: str | Path) -> None:
-        pip = (sys.executable, "-m", "pip", "--python", self.bin / "python", "install", "--quiet", "--no-compile")
-        check_output(*pip, "-c", PINS / "runtime.txt", *what, cwd=self.work)
-
-    def run(self, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [str(self.bin / "missive"), *words],
-            input=stdin,
-            env={"PATH": str(self.bin), "MISSIVE_HOME": str(self.home), "HOME": str(self.home)},
-            cwd=self.work,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-
-    def ok(self, *words: str, stdin: str = "") -> str:
-        done = self.run(*words, stdin=stdin)
-        assert done.returncode == 0, f"{words}\n{done.stdout}\n{done.stderr}"
-        return done.stdout
-
-    def data(self, *words: str) -> Any:
-        return json.loads(self.ok(*words, "--json"))["data"]
-
-    def frame(self, **fields: Any) -> Any:
-        """Pipe one frame through the adapter, single-shot, and return the answer."""
-        return json.loads(self.run("adapter", "stdio", stdin=json.dumps({**FRAME, **fields})).stdout)
-
-    def python(self, code: str) -> Any:
-        """Return what `code` prints as JSON. It runs isolated: only what is installed can be imported."""
-        return json.loads(check_output(self.bin / "python", "-I", "-c", code, cwd=self.work))
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built once."""
-    out = tmp_path_factory.mktemp("wheel")
-    here = ("--no-isolation",) if find_spec("hatchling") else ()
-    check_output(sys.executable, "-m", "build", "--wheel", *here, "--outdir", out, ROOT, cwd=out)
-    (file,) = out.glob("*.whl")
-    return file
 
 
 PIGEON = {
@@ -251,14 +176,14 @@ def test_what_is_in_the_wheel(wheel: Path) -> None:
         names = set(archive.namelist())
         metadata = archive.read(f"missive_host-{VERSION}.dist-info/METADATA").decode()
     expected = {"missive_host/py.typed", "missive_host/cli/__init__.py", "missive_stdio/__init__.py"}
-    for top, place in (("contracts", "missive_host/_contracts"), ("missive_host/store/migrations",) * 2):
-        files = [path for path in (ROOT / top).rglob("*") if path.suffix in (".json", ".sql", ".md")]
+    for top, place in (("contracts", "missive_host/_contracts"), ("missive_host/store/migrations",) * 2, TEMPLATES):
+        files = [path for path in (ROOT / top).rglob("*") if path.suffix in (".json", ".sql", ".md", ".in")]
         assert files, top
         expected |= {f"{place}/{path.relative_to(ROOT / top).as_posix()}" for path in files}
     assert expected <= names
     tops = {"missive_host", f"missive_host-{VERSION}.dist-info", *BUILT_IN.values()}
     assert {name.split("/")[0] for name in names} == tops
-    assert [name for name in names if "test" in name.split("/")[-1] or name.endswith((".pyc", ".mjs"))] == []
+    assert [name for name in names if re.search(r"(^|/)(test_[^/]*|conftest)[.]py$|[.](pyc|mjs)$", name)] == []
     assert f"missive_host-{VERSION}.dist-info/licenses/LICENSE" in names
     assert f"\nVersion: {VERSION}\n" in metadata
     assert "# missive\n" in metadata  # the README, for the index

@@ -46,7 +46,7 @@ READMES = tuple(
 
 _FENCE = re.compile(r"^(```+)([^\n`]*)\n(.*?)^\1[ ]*$", re.MULTILINE | re.DOTALL)
 _MARKER = re.compile(r"<!-- (not run: \S[^\n]*) -->\n\Z")
-_NAMED = re.compile(r"^`([\w.-]+)`:\n\n?\Z", re.MULTILINE)
+_NAMED = re.compile(r"^`([\w./-]+)`:\n\n?\Z", re.MULTILINE)
 _LINK = re.compile(r"\[[^\]\n]*\]\(([^)\s]+)\)")
 
 

@@ -32,6 +32,9 @@ from missive_host.demo.fleet import DEMO_AGENTS, AgentSpec, Fleet
 TESTED_ELSEWHERE = {
     "docs/plugins/first-steps.md": "tests/host/test_plugins_docs.py",
     "docs/http.md": "tests/http/test_http_docs.py",
+    "docs/plugins/tutorial-adapter.md": "tests/install/test_tutorials.py",
+    "docs/plugins/tutorial-policy.md": "tests/install/test_tutorials.py",
+    "docs/plugins/tutorial-reducer.md": "tests/install/test_tutorials.py",
 }
 """Pages whose commands another test executes."""
 GUARDED_TOKEN = "only-the-guarded-agent-knows"

@@ -59,6 +59,14 @@ def test_its_tests_pass(bench: Installed, examples: Path, name: str) -> None:
 # --- carrier_pigeon
 
 
+def test_the_contract_is_listed_with_missives_own(bench: Installed, examples: Path) -> None:
+    listed = {each["name"] for each in bench.data("contract", "list")["contracts"]}
+    assert {"missive.pigeon.v1", "missive.stdio.v1/request"} <= listed
+    valid = examples / "carrier_pigeon" / "carrier_pigeon" / "contracts" / "missive.pigeon.v1" / "examples" / "valid"
+    for example in valid.iterdir():
+        bench.ok("contract", "validate", str(example))
+
+
 def loft_of(folder: Path) -> Path:
     for name in ("tmp", "new", "cur"):
         (folder / name).mkdir(parents=True)

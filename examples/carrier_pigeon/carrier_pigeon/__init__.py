@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from missive_host.hookspecs import hookimpl
-from missive_host.specs import AdapterSpec, Option
+from missive_host.specs import AdapterSpec, ContractSpec, Option
 
-CONTRACT = "missive.pigeon.v1"
+PIGEON = ContractSpec("missive.pigeon.v1", __name__, "Notes that pigeons bring.")
 
 
 @hookimpl
@@ -19,7 +19,7 @@ def missive_adapters() -> Iterator[AdapterSpec]:
         "pigeon",
         "carrier_pigeon.adapter:PigeonAdapter",
         "Notes in a maildir; answers in another one.",
-        accepts=(CONTRACT,),
+        accepts=(PIGEON.name,),
         options=(
             Option("loft", "path", required=True, help="The maildir where notes arrive, in new/."),
             Option(
@@ -39,3 +39,8 @@ def missive_adapters() -> Iterator[AdapterSpec]:
             "missive adapter pigeon --loft loft --mode watch --interval 2s",
         ),
     )
+
+
+@hookimpl
+def missive_contracts() -> Iterator[ContractSpec]:
+    yield PIGEON

@@ -15,7 +15,7 @@ import json
 import re
 from typing import Any
 
-from carrier_pigeon import CONTRACT
+from carrier_pigeon import PIGEON
 from missive_host.envelopes import Envelope, FrameError, parse_envelope
 from missive_host.errors import ErrorReport, nearest
 
@@ -54,7 +54,7 @@ def read_note(data: bytes, account: str, *, durable: bool) -> Envelope:
         frame["idempotency_key"] = ring
     if "from" in fields:
         frame["source"] = {"source_id": f"{account}/{fields['from']}"}
-    return parse_envelope(json.dumps(frame).encode(), CONTRACT, default_source=account, default_session=False)
+    return parse_envelope(json.dumps(frame).encode(), PIGEON, default_source=account, default_session=False)
 
 
 def _fields(head: str) -> dict[str, str]:

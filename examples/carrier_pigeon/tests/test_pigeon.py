@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +13,10 @@ from carrier_pigeon.adapter import PigeonAdapter
 from carrier_pigeon.loft import LIMIT, deliver
 from carrier_pigeon.notes import MAX_CHARACTERS, read_note
 
-from missive_host.contracts import contracts, load_schema, validate
 from missive_host.envelopes import FrameError
 from missive_host.errors import TransportError
 from missive_host.protocols import AdapterContext, Done
 from missive_host.testing import AdapterContract, AdapterRig, Answer, RecordingIntake
-
-CONTRACTS = Path(str(files("carrier_pigeon") / "contracts"))
 
 
 def note(ring: str, text: str = "hello", to: str = "echo") -> bytes:
@@ -68,7 +63,6 @@ class TestContract(AdapterContract):
     plugin = "pigeon"
     rig = Pigeons
     lacks = frozenset({"end"})  # a loft that is watched has none; `once` is tested below
-    contracts = CONTRACTS
 
 
 @pytest.fixture
@@ -148,16 +142,6 @@ async def test_an_answer_that_cannot_be_written_leaves_the_note(loft: Path) -> N
         await PigeonAdapter(context(loft)).run(intake)
     assert len(intake.failures) == 1
     assert names(loft / "cur") == ["n:2,"]
-
-
-@pytest.mark.parametrize("kind", ["valid", "refused"])
-def test_the_examples_are_what_the_schema_says(kind: str) -> None:
-    (contract,) = contracts(CONTRACTS)
-    assert contract.name == "missive.pigeon.v1"
-    examples = sorted((CONTRACTS / contract.version / "examples" / kind).iterdir())
-    assert examples
-    for example in examples:
-        assert bool(validate(json.loads(example.read_text()), load_schema(contract))) == (kind == "refused"), example
 
 
 def test_an_error_says_what_to_do() -> None:

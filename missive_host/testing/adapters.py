@@ -277,7 +277,7 @@ class AdapterContract(PluginContract[AdapterSpec]):
 
     @needs("answers")
     async def test_done_is_told(self, tmp_path: Path) -> None:
-        """Every result that is sent reaches the sender, and settling it as `Done` is no error."""
+        """Every result that is sent (see ``progress``) reaches the sender, and settling it as `Done` is no error."""
 
         async def twice(taken: Taken) -> None:
             await taken.send(answered(f"first-{taken.number}"))
@@ -286,7 +286,7 @@ class AdapterContract(PluginContract[AdapterSpec]):
         async with self.at_work(tmp_path, twice) as running:
             await running.send(*self.samples)
             for number in range(len(self.samples)):
-                for word in ("first", "second"):
+                for word in ("second",) if "progress" in self.lacks else ("first", "second"):
                     await running.answer("a result", saying(f"{word}-{number}"))
             await self._all_settled(running)
             assert not [each for each in await running.rig.answers() if each.error], (

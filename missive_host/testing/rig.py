@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 FEATURES: Mapping[str, str] = {
     "end": "its input can come to an end, and then `run` returns",
     "answers": "senders can see what became of what they sent",
+    "progress": "senders see every result of a command; without it, the last one",
     "errors": "senders can send what is not acceptable, and are told so",
     "wait": "it reads no further while the host is full; without it, it refuses in words of its own",
     "late": "what is answered after `run` was cancelled is told at once; without it, the next run tells it",

@@ -62,4 +62,4 @@ class TestTerminal(AdapterContract):
     plugin = "chat"
     name = "terminal"
     rig = TerminalRig
-    lacks = frozenset({"errors", "late"})
+    lacks = frozenset({"errors", "late", "progress"})

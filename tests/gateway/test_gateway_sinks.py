@@ -133,7 +133,7 @@ def test_a_strangers_sink_gets_what_happens(loft: Loft) -> None:
     with GatewayProcess(loft.home).ready() as gateway:
         loft.append("x.one", "x.two", said="hello")
         wait(lambda: "x.two" in loft.types(), gateway)
-        wait(lambda: north(gateway)["behind"] == 0, gateway)
+        wait(lambda: north(gateway)["behind"] == 0 and north(gateway)["state"] == "running", gateway)
         status = north(gateway)
         assert (status["name"], status["kind"], status["state"]) == ("north", "loft", "running")
         assert (status["written"], status["dropped"], status["failures"]) == (3, 0, 0)
@@ -180,7 +180,7 @@ def test_one_that_fails_is_made_anew_and_nothing_is_lost(loft: Loft) -> None:
         wait(lambda: north(gateway)["failures"] >= 2, gateway)
         assert north(gateway)["state"] in ("retrying", "starting")
         assert "the loft is shut for [REDACTED]" in north(gateway)["last_error"]
-        assert north(gateway)["behind"] == 2
+        assert north(gateway)["behind"] in (2, 3)  # with the gateway's start, unless that was passed over before
         assert gateway.get("/readyz")[0] == 200
         loft.reopen()
         wait(lambda: len(loft.kept()) == 2, gateway)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import logging
+import os
 import resource
 import signal
 import threading
@@ -32,7 +33,7 @@ SPECS = {spec.name: spec for spec in missive_event_sinks()}
 
 
 def context(kind: str, folder: Path, **settings: Any) -> SinkContext:
-    options = configured_options(SPECS[kind], "s", settings, folder / "missive.toml", secrets_of())
+    options = configured_options(SPECS[kind], "s", settings, folder / "missive.toml", secrets_of(dict(os.environ)))
     return SinkContext("s", kind, options, logging.getLogger("missive.sinks.s"), folder, "default")
 
 

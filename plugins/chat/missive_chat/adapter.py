@@ -139,8 +139,9 @@ class ChatAdapter:
         connection, lock = self._connection, None
         try:
             await connection.open()
-            lock = AccountLock(self._kind, connection.platform.identity)
-            lock.take()
+            if connection.capabilities.single_owner:
+                lock = AccountLock(self._kind, connection.platform.identity)
+                lock.take()
             async with anyio.create_task_group() as group:
                 self._presence.open(group)
                 group.start_soon(self._outbox.run, connection)

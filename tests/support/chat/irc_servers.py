@@ -86,7 +86,7 @@ class Inspircd(Server):
         return [found, "--nofork", *as_root, f"--config={config}"]
 
     def ready(self) -> bool:
-        return greets(self.port)
+        return greets(self.port) and greets(self.link_port)
 
     def _config(self) -> str:
         modules = [name for name in MODULES if name != "ssl_gnutls" or self.certificate]

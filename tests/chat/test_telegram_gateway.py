@@ -33,6 +33,7 @@ async def test_what_waits_at_telegram_is_answered_after_a_restart(home: Home, ag
     async with telegram_bridge(home, agent) as town:
         town.telegram.say("echo before")
         await town.until(lambda: town.telegram.texts() == ["before"])
+        await town.settled(1)  # else it may be there twice
         await town.kill()
         for number in range(3):
             town.telegram.say(f"echo waiting {number}")
@@ -62,6 +63,7 @@ async def test_a_question_in_a_topic_is_answered_on_the_same_task(home: Home, ag
         town.telegram.say("nobody asked the bot", **topic)
         town.telegram.say("@robin_bot echo another topic", chat=GROUP)
         await town.until(lambda: "another topic" in town.telegram.texts(GROUP))
+        await town.settled(3)  # else it may be there twice
         await town.again()
         town.telegram.say("Ann", reply_to_message=question, **topic)
         await town.until(lambda: any("You answered" in text for text in town.telegram.texts(GROUP)))

@@ -276,7 +276,7 @@ async def test_without_archives_there_is_a_warning_and_the_rest_works(tmp_path: 
 async def test_a_slow_bridge_does_not_lose_the_connection(server: Prosody, tmp_path: Path) -> None:
     async with (
         person(server.port, "alice") as alice,
-        listening(platform(server.port, tmp_path, ping=0.3)) as rig,
+        listening(platform(server.port, tmp_path, ping=1.0)) as rig,
     ):
         rig.hold = anyio.Event()
         for number in range(1500):

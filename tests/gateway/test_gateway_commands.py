@@ -49,11 +49,12 @@ STATUS = {
     "uptime_seconds": 3700.0, "state": "running", "ready": False, "reasons": ["the adapter 'drop' is down"],
     "bind_address": "127.0.0.1:7347", "components": [{"name": "jobs", "state": "retrying", "detail": "locked"}],
     "adapters": [{"name": "drop", "kind": "file-drop", "state": "retrying", "required": True, "restarts": 3,
-                  "since": "2026-01-01T00:00:00.000000Z", "in_flight": 0, "last_error": "the inbox is gone"}],
+                  "since": "2026-01-01T00:00:00.000000Z", "in_flight": 0, "counters": {},
+                  "last_error": "the inbox is gone"}],
     "queue": {"queued": 2, "ready": 1, "running": 4, "dead": 1, "by_adapter": {}, "oldest_waiting_seconds": 12.0},
     "store": {"writable": False, "events": 5, "bytes": 6},
     "agents": [{"agent": "echo", "breaker": "open", "failures": 3, "in_flight": 0}],
-    "sessions": 7, "jobs": {"waiting": 0, "running": 1, "schedules": 2},
+    "sinks": [], "sessions": 7, "jobs": {"waiting": 0, "running": 1, "schedules": 2},
     "subscriptions": {"followed": 1},
 }  # fmt: skip
 

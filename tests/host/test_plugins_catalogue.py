@@ -210,5 +210,5 @@ def test_nothing_in_the_working_folder_is_a_plugin(site: Any, tmp_path: Path) ->
     done = site.python(code, cwd=inbox)
     assert done.stdout == site.python(code, cwd=tmp_path).stdout
     assert "'stdio'" in done.stdout
-    assert "ran" not in done.stdout
+    assert "\nran" not in f"\n{done.stdout}"
     assert "pigeon" not in done.stdout

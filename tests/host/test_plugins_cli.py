@@ -180,7 +180,7 @@ def test_a_name_in_a_gate_that_is_no_plugin_is_said_on_stderr(site: Any) -> None
     done = site.missive("plugin", "list", "--no-plugin", "missive-host")
     assert done.returncode == 0
     assert "no plugin `missive-host`; did you mean `" in done.stderr
-    assert "`stdio`, from missive-host" in done.stderr
+    assert "`stdio` or `transports`, from missive-host" in done.stderr
 
 
 def test_files_named_by_flag_and_by_config(site: Any, tmp_path: Path) -> None:

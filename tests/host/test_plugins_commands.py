@@ -266,7 +266,7 @@ def test_the_reference_of_missive_leaves_strangers_out(pigeon: Any, tmp_path: Pa
     done = pigeon.python(f"from missive_host.cli.reference import main; main([{str(page)!r}])")
     assert done.returncode == 0, done.stderr
     assert "`missive chat doctor`" in page.read_text()
-    assert "pigeon" not in page.read_text()
+    assert "missive pigeon" not in page.read_text()
 
 
 def test_help_is_that_of_every_command(pigeon: Any) -> None:

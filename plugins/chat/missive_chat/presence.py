@@ -42,7 +42,6 @@ class Presence:
     async def quiet(self) -> None:
         """Wait until nothing runs."""
         while self._running:
-            self._fewer = anyio.Event()
             await self._fewer.wait()
 
     def running(self, conversation: str) -> tuple[ChatDelivery, ...]:
@@ -52,6 +51,14 @@ class Presence:
     def seen(self, place: Place, message_id: str) -> None:
         self._react(place, message_id, "seen", None)
 
+    async def in_turn(self, delivery: ChatDelivery, seconds: float) -> None:
+        """Wait until what came before in the conversation has its answer; not longer, for it may go on (steered)."""
+        with anyio.move_on_after(seconds):
+            while any(
+                each.reply_to.entry < delivery.reply_to.entry for each in self.running(delivery.reply_to.conversation)
+            ):
+                await self._fewer.wait()
+
     def begun(self, delivery: ChatDelivery) -> None:
         self._running[delivery.reply_to.owner] = delivery
         self._more.set()
@@ -60,7 +67,8 @@ class Presence:
         """The answer is there, or (with None) it goes on elsewhere."""
         to = delivery.reply_to
         self._running.pop(to.owner, None)
-        self._fewer.set()
+        fewer, self._fewer = self._fewer, anyio.Event()
+        fewer.set()
         if failed is not None and to.message_id is not None:
             self._react(to.place, to.message_id, "failed" if failed else "done", "seen")
 

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 STATUS_AFTER = 5.0
 """Seconds after which what an agent says it is doing is shown in a native stream, too, if there is nothing else."""
 WHOLE_FILE = "answer.md"
+TURN = 2.0
+"""Seconds that an answer waits for the one before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,11 @@ class Settling:
     # --- at its end
 
     async def settled(self, delivery: ChatDelivery, outcome: Outcome) -> None:
-        """Put the answer into the outbox, once. Raises `StorageError`."""
+        """Put the answer into the outbox, once. Raises `StorageError`.
+
+        The host runs a conversation in order, but tells each end by itself: the answers are put in order here.
+        """
+        await self._presence.in_turn(delivery, TURN)
         to, final = delivery.reply_to, delivery.answer.final(outcome)
         forgotten = is_forgotten(delivery, outcome)
         if self._state.value("SELECT 1 FROM settled WHERE owner = ?", to.owner) is not None:

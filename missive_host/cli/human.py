@@ -443,6 +443,7 @@ ELSEWHERE: Mapping[str, str] = {
     "intake": "missive_host.cli.human_intake",
     "session": "missive_host.cli.human_sessions",
     "job": "missive_host.cli.human_jobs",
+    "store": "missive_host.cli.human_store",
     "token": "missive_host.cli.human_tokens",
     "push": "missive_host.cli.human_push",
     "webhook": "missive_host.cli.human_push",

@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "job": ("missive_host.cli.job:job", "Let the gateway work in the background, now, later or again and again."),
     "gateway": ("missive_host.cli.gateway:gateway", "Run every enabled adapter, and keep what they take in."),
     "intake": ("missive_host.cli.intake:intake", "See what the gateway has taken in, and its dead letters."),
+    "store": ("missive_host.cli.store:store", "Check the store, save it, restore it, forget what is old."),
     "token": ("missive_host.cli.token:token", "Let clients in to the gateway, and out again."),
     "push": ("missive_host.cli.push:push", "Have agents send notifications about their tasks."),
     "webhook": ("missive_host.cli.webhook:webhook", "Take push notifications of agents, without the gateway."),

@@ -125,6 +125,7 @@ from missive_host.commands.sessions import (
     SessionReset as SessionReset,
     SessionShow as SessionShow,
 )
+from missive_host.commands.store import StoreCheck as StoreCheck
 from missive_host.commands.tokens import (
     TokenCreate as TokenCreate,
     TokenList as TokenList,
@@ -201,6 +202,7 @@ OPERATOR_COMMANDS: tuple[type[Command], ...] = (
     IntakeShow,
     IntakeRetry,
     IntakeDrop,
+    StoreCheck,
     TokenCreate,
     TokenList,
     TokenRevoke,

@@ -68,7 +68,7 @@ HOST_OPTIONS = (
 HOST_NOUNS = frozenset((
     "adapter", "agent", "allreduce", "barrier", "bcast", "completion", "config", "context", "contract", "demo",
     "gateway", "gather", "group", "help", "intake", "job", "plugin", "push", "reduce", "route", "scatter", "send",
-    "session", "stream", "task", "token", "webhook",
+    "session", "store", "stream", "task", "token", "webhook",
 ))  # fmt: skip
 """What follows ``missive`` already: no plugin's command takes its place."""
 

@@ -56,6 +56,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "outputs_push": {"outputs"},
     "outputs_routes": {"errors", "outputs"},
     "outputs_sessions": {"outputs"},
+    "outputs_store": {"outputs"},
     "outputs_tokens": {"outputs"},
     "envelopes": {"commands", "contracts", "deprecation", "errors", "outputs"},
     "contracts": {"commands", "config", "envelopes", "errors", "outputs"},

@@ -1,0 +1,33 @@
+"""The store itself. Its file is opened here as it is: what has to be mended must not be opened as if it were whole."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from missive_host import commands as c, outputs_store as s
+from missive_host.core.views import given
+from missive_host.outputs import Output
+
+if TYPE_CHECKING:
+    from missive_host.core.core import Core
+
+
+def store_check(core: Core, command: c.StoreCheck) -> Output:  # noqa: ARG001 - it has no fields
+    from missive_host.store.inspect import inspect
+    from missive_host.store.migrate import SCHEMA_VERSION
+
+    path = core.settings.paths.database
+    found = inspect(path)
+    return Output(
+        s.StoreCheckResult(
+            profile=core.profile,
+            path=str(path),
+            schema_version=found.schema_version,
+            newest_schema_version=SCHEMA_VERSION,
+            bytes=found.bytes,
+            free_bytes=found.free_bytes,
+            log_bytes=found.log_bytes,
+            tables=tuple(s.TableView(name=t.name, rows=t.rows, bytes=given(t.bytes)) for t in found.tables),
+            message=f"the store {path} is whole",
+        )
+    )

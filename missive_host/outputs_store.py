@@ -1,0 +1,33 @@
+"""The result documents of ``missive store``."""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from missive_host.outputs import Data
+
+
+class TableView(msgspec.Struct, frozen=True, kw_only=True):
+    """A table of the store."""
+
+    name: str
+    rows: int
+    bytes: int | UnsetType = UNSET
+    """With its indexes. Not every SQLite can tell."""
+
+
+class StoreCheckResult(Data, frozen=True, kw_only=True):
+    kind = "store_check"
+    profile: str
+    path: str
+    schema_version: int
+    newest_schema_version: int
+    """The one that this missive brings a store to when it next writes."""
+    bytes: int
+    free_bytes: int
+    """Room within the file that `missive store vacuum` gives back."""
+    log_bytes: int
+    """The write-ahead log beside the file."""
+    tables: tuple[TableView, ...]
+    message: str

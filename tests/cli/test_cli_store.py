@@ -1,0 +1,97 @@
+"""``missive store``: the file of the store as a user finds it, whole and not."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from storekit import context, message, task
+
+if TYPE_CHECKING:
+    from support.cores import Home
+
+    from missive_host.store import Tables
+
+
+def missive(home: Home, *words: str, status: int = 0) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "missive_host", "--config", str(home.config), "store", *words],
+        env={**os.environ, **home.environ}, cwd=home.folder, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == status, done.stderr
+    return done
+
+
+def data(home: Home, *words: str) -> Any:
+    return json.loads(missive(home, *words, "--json").stdout)["data"]
+
+
+def fill(home: Home, messages: int = 3) -> Path:
+    """Make a store with one conversation, and return its file."""
+    sent = [message("echo", f"m-{number}", context_id="c-1") for number in range(messages)]
+
+    def write(tables: Tables) -> None:
+        tables.contexts.create(context("c-1"))
+        tables.tasks.upsert(task("echo", "t-1", context_id="c-1"))
+        for each in sent:
+            tables.messages.add_request(each)
+
+    with home.store() as store:
+        store.write(write)
+        return store.path
+
+
+def damage(path: Path, sql: str) -> None:
+    """Change the file as nobody should."""
+    with sqlite3.connect(path) as connection:
+        connection.executescript(sql)
+    connection.close()
+
+
+# --- check
+
+
+def test_a_whole_store_is_told_table_by_table(home: Home) -> None:
+    path = fill(home)
+    found = data(home, "check")
+    rows = {table["name"]: table["rows"] for table in found["tables"]}
+    assert (rows["contexts"], rows["tasks"], rows["messages"]) == (1, 1, 3)
+    assert found["path"] == str(path)
+    assert found["schema_version"] == found["newest_schema_version"]
+    assert found["bytes"] == path.stat().st_size
+    assert "messages" in missive(home, "check").stdout
+
+
+def test_a_store_that_is_not_there_is_not_made(home: Home) -> None:
+    assert "there is no store" in missive(home, "check", status=75).stderr
+    assert not home.settings().paths.database.exists()
+
+
+def test_a_reference_to_nothing_is_found(home: Home) -> None:
+    damage(fill(home), "PRAGMA foreign_keys = OFF; DELETE FROM contexts;")
+    said = missive(home, "check", status=75).stderr
+    assert "of tasks refers to a row of contexts that is not there" in said
+    assert "put a backup in its place" in said
+
+
+def test_a_page_that_was_overwritten_is_found(home: Home) -> None:
+    path = fill(home, messages=500)
+    with path.open("r+b") as file:
+        file.seek(path.stat().st_size // 4096 // 2 * 4096)
+        file.write(b"\xff" * 16384)
+    assert "damaged" in missive(home, "check", status=75).stderr
+
+
+def test_a_file_of_another_program_and_a_newer_store_are_refused(home: Home) -> None:
+    path = fill(home)
+    damage(path, "PRAGMA user_version = 99")
+    assert "schema version 99" in missive(home, "check", status=75).stderr
+    damage(path, "PRAGMA application_id = 7")
+    assert "is not a store of missive" in missive(home, "check", status=75).stderr
+    path.write_bytes(b"nothing that SQLite knows" * 200)
+    assert "is not a SQLite database" in missive(home, "check", status=75).stderr

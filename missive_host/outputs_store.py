@@ -31,3 +31,14 @@ class StoreCheckResult(Data, frozen=True, kw_only=True):
     """The write-ahead log beside the file."""
     tables: tuple[TableView, ...]
     message: str
+
+
+class StoreBackupResult(Data, frozen=True, kw_only=True):
+    kind = "store_backup"
+    profile: str
+    path: str
+    """The store."""
+    file: str
+    """The backup."""
+    bytes: int
+    message: str

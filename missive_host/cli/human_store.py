@@ -31,4 +31,11 @@ def _check(data: s.StoreCheckResult, screen: Screen) -> None:
     )
 
 
-RENDERERS: Mapping[str, Callable[[Any, Screen], None]] = {"store_check": _check}
+def _backup(data: s.StoreBackupResult, screen: Screen) -> None:
+    screen.line(f"{data.message} ({size(data.bytes)})")
+
+
+RENDERERS: Mapping[str, Callable[[Any, Screen], None]] = {
+    "store_check": _check,
+    "store_backup": _backup,
+}

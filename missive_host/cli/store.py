@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from missive_host import commands as c
-from missive_host.cli.kit import Group, verb
+from missive_host.cli.kit import Field, Group, verb
 
 store = Group(
     "store",
     help="Check the store, save it, restore it, forget what is old.",
-    examples=("missive store check",),
+    examples=("missive store check", "missive store backup missive-backup.sqlite3"),
 )
 store.add_command(
     verb("check", c.StoreCheck, examples=("missive store check", "missive store check --json | jq .data.tables"))
+)
+store.add_command(
+    verb(
+        "backup",
+        c.StoreBackup,
+        options={"file": Field(metavar="FILE")},
+        examples=(
+            "missive store backup missive-backup.sqlite3",
+            'missive store backup "/var/backups/missive-$(date +%F).sqlite3" --quiet',
+        ),
+    )
 )

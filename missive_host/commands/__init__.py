@@ -125,7 +125,7 @@ from missive_host.commands.sessions import (
     SessionReset as SessionReset,
     SessionShow as SessionShow,
 )
-from missive_host.commands.store import StoreCheck as StoreCheck
+from missive_host.commands.store import StoreBackup as StoreBackup, StoreCheck as StoreCheck
 from missive_host.commands.tokens import (
     TokenCreate as TokenCreate,
     TokenList as TokenList,
@@ -203,6 +203,7 @@ OPERATOR_COMMANDS: tuple[type[Command], ...] = (
     IntakeRetry,
     IntakeDrop,
     StoreCheck,
+    StoreBackup,
     TokenCreate,
     TokenList,
     TokenRevoke,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from missive_host.commands.base import Command
+from msgspec import Meta
+
+from missive_host.commands.base import Command, NonEmpty
 
 
 class _Store(Command, frozen=True, kw_only=True, omit_defaults=True):
@@ -14,3 +16,9 @@ class _Store(Command, frozen=True, kw_only=True, omit_defaults=True):
 
 class StoreCheck(_Store, frozen=True, kw_only=True, omit_defaults=True, tag="store_check"):
     """Read all of the store and say whether it is whole, and what takes how much room. Changes nothing."""
+
+
+class StoreBackup(_Store, frozen=True, kw_only=True, omit_defaults=True, tag="store_backup"):
+    """Copy the store as it is now into a file of its own, and check the copy. A gateway may go on meanwhile."""
+
+    file: Annotated[NonEmpty, Meta(description="The file to make. It must not exist.")]

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import stat
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,3 +97,71 @@ def test_a_file_of_another_program_and_a_newer_store_are_refused(home: Home) -> 
     assert "is not a store of missive" in missive(home, "check", status=75).stderr
     path.write_bytes(b"nothing that SQLite knows" * 200)
     assert "is not a SQLite database" in missive(home, "check", status=75).stderr
+
+
+# --- backup
+
+
+def rows(file: Path, table: str) -> list[Any]:
+    connection = sqlite3.connect(f"file:{file}?mode=ro", uri=True)
+    try:
+        return connection.execute(f"SELECT * FROM {table}").fetchall()
+    finally:
+        connection.close()
+
+
+def test_a_backup_is_one_whole_private_file(home: Home) -> None:
+    path = fill(home, messages=2000)
+    found = data(home, "backup", "saved.sqlite3")
+    saved = home.folder / "saved.sqlite3"
+    assert found["file"] == str(saved)
+    assert found["bytes"] == saved.stat().st_size
+    assert stat.S_IMODE(saved.stat().st_mode) == 0o600
+    assert rows(saved, "messages") == rows(path, "messages")
+    assert [file.name for file in home.folder.glob("saved*")] == ["saved.sqlite3"]
+
+
+def test_what_is_there_is_not_written_over(home: Home) -> None:
+    fill(home)
+    taken, dangling = home.folder / "taken", home.folder / "link"
+    taken.write_text("mine")
+    dangling.symlink_to(home.folder / "nowhere")
+    for file in (taken, dangling):
+        assert "exists already" in missive(home, "backup", str(file), status=75).stderr
+    assert taken.read_text() == "mine"
+    assert not (home.folder / "nowhere").exists()
+    assert "cannot be written" in missive(home, "backup", "no/such/folder/file", status=75).stderr
+
+
+def test_a_store_that_is_not_whole_is_not_saved_as_if_it_were(home: Home) -> None:
+    damage(fill(home), "PRAGMA foreign_keys = OFF; DELETE FROM contexts;")
+    assert "refers to a row of contexts" in missive(home, "backup", "saved", status=75).stderr
+    assert not list(home.folder.glob("saved*"))
+
+
+def test_a_backup_is_one_moment_of_a_store_that_is_written(home: Home) -> None:
+    """Each transaction writes two rows; a backup never has one of them alone."""
+    fill(home, messages=3000)
+    going, stop = threading.Event(), threading.Event()
+
+    def work() -> None:
+        with home.store() as store:
+            number = 0
+            while not stop.is_set():
+                number += 1
+                pair = [message("pair", f"{side}-{number}") for side in "ab"]
+                store.write(lambda t, pair=pair: [t.messages.add_request(each) for each in pair])  # type: ignore[misc]
+                going.set()
+
+    writer = threading.Thread(target=work)
+    writer.start()
+    try:
+        assert going.wait(30)
+        for number in range(3):
+            data(home, "backup", f"saved-{number}")
+            pairs = [row for row in rows(home.folder / f"saved-{number}", "messages") if row[1] == "pair"]
+            assert pairs
+            assert len(pairs) % 2 == 0
+    finally:
+        stop.set()
+        writer.join()

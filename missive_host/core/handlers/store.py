@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from missive_host import commands as c, outputs_store as s
@@ -30,4 +31,15 @@ def store_check(core: Core, command: c.StoreCheck) -> Output:  # noqa: ARG001 - 
             tables=tuple(s.TableView(name=t.name, rows=t.rows, bytes=given(t.bytes)) for t in found.tables),
             message=f"the store {path} is whole",
         )
+    )
+
+
+def store_backup(core: Core, command: c.StoreBackup) -> Output:
+    from missive_host.store.backup import backup
+
+    path, file = core.settings.paths.database, Path(command.file).expanduser().absolute()
+    size = backup(path, file, progress=core.on_bytes)
+    message = f"the store is saved, and the copy is whole: {file}"
+    return Output(
+        s.StoreBackupResult(profile=core.profile, path=str(path), file=str(file), bytes=size, message=message)
     )

@@ -42,3 +42,15 @@ class StoreBackupResult(Data, frozen=True, kw_only=True):
     """The backup."""
     bytes: int
     message: str
+
+
+class StoreRestoreResult(Data, frozen=True, kw_only=True):
+    kind = "store_restore"
+    profile: str
+    path: str
+    """The store."""
+    file: str
+    """The backup."""
+    kept: str | UnsetType = UNSET
+    """The store that was, if there was one."""
+    message: str

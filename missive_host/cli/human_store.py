@@ -35,7 +35,12 @@ def _backup(data: s.StoreBackupResult, screen: Screen) -> None:
     screen.line(f"{data.message} ({size(data.bytes)})")
 
 
+def _message(data: s.StoreRestoreResult, screen: Screen) -> None:
+    screen.line(data.message)
+
+
 RENDERERS: Mapping[str, Callable[[Any, Screen], None]] = {
     "store_check": _check,
     "store_backup": _backup,
+    "store_restore": _message,
 }

@@ -24,3 +24,11 @@ store.add_command(
         ),
     )
 )
+store.add_command(
+    verb(
+        "restore",
+        c.StoreRestore,
+        options={"file": Field(metavar="FILE")},
+        examples=("missive gateway stop; missive store restore missive-backup.sqlite3",),
+    )
+)

@@ -125,7 +125,11 @@ from missive_host.commands.sessions import (
     SessionReset as SessionReset,
     SessionShow as SessionShow,
 )
-from missive_host.commands.store import StoreBackup as StoreBackup, StoreCheck as StoreCheck
+from missive_host.commands.store import (
+    StoreBackup as StoreBackup,
+    StoreCheck as StoreCheck,
+    StoreRestore as StoreRestore,
+)
 from missive_host.commands.tokens import (
     TokenCreate as TokenCreate,
     TokenList as TokenList,
@@ -204,6 +208,7 @@ OPERATOR_COMMANDS: tuple[type[Command], ...] = (
     IntakeDrop,
     StoreCheck,
     StoreBackup,
+    StoreRestore,
     TokenCreate,
     TokenList,
     TokenRevoke,

@@ -22,3 +22,9 @@ class StoreBackup(_Store, frozen=True, kw_only=True, omit_defaults=True, tag="st
     """Copy the store as it is now into a file of its own, and check the copy. A gateway may go on meanwhile."""
 
     file: Annotated[NonEmpty, Meta(description="The file to make. It must not exist.")]
+
+
+class StoreRestore(_Store, frozen=True, kw_only=True, omit_defaults=True, tag="store_restore"):
+    """Put a backup in the store's place, after checking it. No gateway may run. What was is kept beside it."""
+
+    file: Annotated[NonEmpty, Meta(description="The backup.")]

@@ -1,6 +1,6 @@
-"""A copy of the store in a file of its own, and such a copy put in the store's place.
+"""A copy of the store in a file of its own.
 
-Both use SQLite's online backup: it copies pages under SQLite's own locks, so that nobody sees half of it.
+It is SQLite's online backup: it copies pages under SQLite's own locks, so that nobody sees half of it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def backup(path: Path, target: Path, *, progress: Progress | None = None) -> int
         raise StorageError(f"there is no store at {path}", help="any command that writes makes one")
     if os.path.lexists(target):
         raise _taken(target)
-    partial = _new_file(target)
+    partial = new_file(target)
     try:
         with closing(patiently(lambda: _snapshot(path))) as source:
             _copy_checked(source, partial, target, progress)
@@ -71,14 +71,15 @@ def _copy_checked(source: Connection, partial: Path, target: Path, progress: Pro
     try:
         with closing(connect(partial)) as copy:
             copy.execute("PRAGMA synchronous = FULL")
-            _copy(source, copy, progress)
+            copy_pages(source, copy, progress)
             copy.execute("PRAGMA journal_mode = DELETE")  # else whoever reads it needs to write beside it
             verify(copy, target)
     except sqlite3.Error as error:
         raise storage_error(error, target) from error
 
 
-def _copy(source: Connection, copy: Connection, progress: Progress | None) -> None:
+def copy_pages(source: Connection, copy: Connection, progress: Progress | None) -> None:
+    """Make one database what another one is, in one transaction."""
     size = int(source.execute("PRAGMA page_size").fetchone()[0])
 
     def report(_: int, remaining: int, total: int) -> None:
@@ -91,7 +92,7 @@ def _copy(source: Connection, copy: Connection, progress: Progress | None) -> No
 # --- files
 
 
-def _new_file(target: Path) -> Path:
+def new_file(target: Path) -> Path:
     """Make an empty file beside the target that is the user's alone."""
     partial = target.with_name(f"{target.name}.{secrets.token_hex(4)}.partial")
     try:

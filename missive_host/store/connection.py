@@ -40,7 +40,7 @@ def open_database(path: Path, *, create: bool) -> sqlite3.Connection:
             help="missive needs SQLite 3.37 or newer in Python's sqlite3 module; use a newer Python build",
         )
     if create:
-        _create_file(path)
+        create_file(path)
     elif not path.exists():
         raise StorageError(f"there is no store at {path}", help="any command that writes makes one")
     connection = None
@@ -99,7 +99,8 @@ def patiently(action: Callable[[], T]) -> T:
             pause = min(pause * 2, 0.1)
 
 
-def _create_file(path: Path) -> None:
+def create_file(path: Path) -> None:
+    """Make an empty file that is the user's alone, unless there is one, and its folder. Raises `StorageError`."""
     # A file that exists is never opened here: closing it would drop the locks that this process holds on it
     # through SQLite (POSIX advisory locks belong to the process, not to the descriptor).
     try:
@@ -165,6 +166,16 @@ def _primary_code(error: sqlite3.Error) -> int:
     """Return SQLite's result code without its extension; 0 for an error that Python itself raised."""
     code = getattr(error, "sqlite_errorcode", None)
     return 0 if code is None else int(code) & 0xFF
+
+
+def is_busy(error: sqlite3.Error) -> bool:
+    """Tell whether others had the database."""
+    return _primary_code(error) in _BUSY
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Tell whether the file itself is not what SQLite can read."""
+    return _primary_code(error) in (11, 26)  # SQLITE_CORRUPT, SQLITE_NOTADB
 
 
 def storage_error(error: sqlite3.Error, path: Path) -> StorageError:

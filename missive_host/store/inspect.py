@@ -86,7 +86,7 @@ def verify(connection: Connection, path: Path) -> int:
     if faults:
         raise StorageError(
             f"the store {path} is damaged: {faults[0]}",
-            help="put a backup in its place; `sqlite3 FILE .recover` saves what can be read",
+            help="put a backup in its place: `missive store restore FILE`; `sqlite3 FILE .recover` saves what is left",
             sources=tuple(faults[:_SHOWN]),
         )
     return version

@@ -165,3 +165,53 @@ def test_a_backup_is_one_moment_of_a_store_that_is_written(home: Home) -> None:
     finally:
         stop.set()
         writer.join()
+
+
+# --- restore
+
+
+def test_what_was_saved_comes_back_and_what_was_is_kept(home: Home) -> None:
+    path = fill(home)
+    data(home, "backup", "saved")
+    with home.store() as store:
+        store.write(lambda t: t.messages.add_request(message("echo", "later")))
+    found = data(home, "restore", "saved")
+    assert len(rows(path, "messages")) == 3
+    assert len(rows(Path(found["kept"]), "messages")) == 4
+    assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(Path(found["kept"]).stat().st_mode) == 0o600
+    assert data(home, "check")["profile"] == "default"
+    with home.store() as store:
+        store.write(lambda t: t.messages.add_request(message("echo", "again")))
+
+
+def test_a_store_that_somebody_has_open_is_left_alone(home: Home) -> None:
+    path = fill(home)
+    data(home, "backup", "saved")
+    with home.store() as store:
+        assert "another process has the store" in missive(home, "restore", "saved", status=75).stderr
+        store.write(lambda t: t.messages.add_request(message("echo", "later")))
+    assert len(rows(path, "messages")) == 4
+    assert not list(path.parent.glob("*before*"))
+
+
+def test_a_backup_that_is_not_whole_replaces_nothing(home: Home) -> None:
+    path = fill(home)
+    data(home, "backup", "saved")
+    damage(home.folder / "saved", "PRAGMA foreign_keys = OFF; DELETE FROM contexts;")
+    assert "refers to a row of contexts" in missive(home, "restore", "saved", status=75).stderr
+    assert "there is no backup" in missive(home, "restore", "nothing", status=75).stderr
+    assert "is the store itself" in missive(home, "restore", str(path), status=75).stderr
+    assert len(rows(path, "messages")) == 3
+
+
+def test_a_store_that_cannot_be_read_or_is_gone_is_replaced(home: Home) -> None:
+    path = fill(home)
+    data(home, "backup", "saved")
+    path.write_bytes(b"nothing that SQLite knows" * 200)
+    found = data(home, "restore", "saved")
+    assert Path(found["kept"]).read_bytes().startswith(b"nothing")
+    assert len(rows(path, "messages")) == 3
+    path.unlink()
+    assert "kept" not in data(home, "restore", "saved")
+    assert len(rows(path, "messages")) == 3
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600

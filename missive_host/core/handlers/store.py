@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec import UNSET
+
 from missive_host import commands as c, outputs_store as s
 from missive_host.core.views import given
+from missive_host.ids import now
 from missive_host.outputs import Output
 
 if TYPE_CHECKING:
@@ -42,4 +45,22 @@ def store_backup(core: Core, command: c.StoreBackup) -> Output:
     message = f"the store is saved, and the copy is whole: {file}"
     return Output(
         s.StoreBackupResult(profile=core.profile, path=str(path), file=str(file), bytes=size, message=message)
+    )
+
+
+def store_restore(core: Core, command: c.StoreRestore) -> Output:
+    from missive_host.store.restore import restore
+
+    path, file = core.settings.paths.database, Path(command.file).expanduser().absolute()
+    stamp = now().translate(str.maketrans("", "", "-:."))
+    kept = path.with_name(f"{path.name}.before-{stamp}")
+    had_one = restore(file, path, kept, progress=core.on_bytes)
+    return Output(
+        s.StoreRestoreResult(
+            profile=core.profile,
+            path=str(path),
+            file=str(file),
+            kept=str(kept) if had_one else UNSET,
+            message=f"the store is what {file} holds" + (f"; what it was is kept in {kept}" if had_one else ""),
+        )
     )

@@ -54,3 +54,13 @@ class StoreRestoreResult(Data, frozen=True, kw_only=True):
     kept: str | UnsetType = UNSET
     """The store that was, if there was one."""
     message: str
+
+
+class StoreVacuumResult(Data, frozen=True, kw_only=True):
+    kind = "store_vacuum"
+    profile: str
+    path: str
+    bytes_before: int
+    """With the write-ahead log."""
+    bytes: int
+    message: str

@@ -39,8 +39,13 @@ def _message(data: s.StoreRestoreResult, screen: Screen) -> None:
     screen.line(data.message)
 
 
+def _vacuum(data: s.StoreVacuumResult, screen: Screen) -> None:
+    screen.line(f"{data.message}: {size(data.bytes_before)} → {size(data.bytes)}")
+
+
 RENDERERS: Mapping[str, Callable[[Any, Screen], None]] = {
     "store_check": _check,
     "store_backup": _backup,
     "store_restore": _message,
+    "store_vacuum": _vacuum,
 }

@@ -32,3 +32,4 @@ store.add_command(
         examples=("missive gateway stop; missive store restore missive-backup.sqlite3",),
     )
 )
+store.add_command(verb("vacuum", c.StoreVacuum, examples=("missive store vacuum",)))

@@ -129,6 +129,7 @@ from missive_host.commands.store import (
     StoreBackup as StoreBackup,
     StoreCheck as StoreCheck,
     StoreRestore as StoreRestore,
+    StoreVacuum as StoreVacuum,
 )
 from missive_host.commands.tokens import (
     TokenCreate as TokenCreate,
@@ -209,6 +210,7 @@ OPERATOR_COMMANDS: tuple[type[Command], ...] = (
     StoreCheck,
     StoreBackup,
     StoreRestore,
+    StoreVacuum,
     TokenCreate,
     TokenList,
     TokenRevoke,

@@ -28,3 +28,7 @@ class StoreRestore(_Store, frozen=True, kw_only=True, omit_defaults=True, tag="s
     """Put a backup in the store's place, after checking it. No gateway may run. What was is kept beside it."""
 
     file: Annotated[NonEmpty, Meta(description="The backup.")]
+
+
+class StoreVacuum(_Store, frozen=True, kw_only=True, omit_defaults=True, tag="store_vacuum"):
+    """Write the file of the store anew, without the room that was freed. Who wants to write waits meanwhile."""

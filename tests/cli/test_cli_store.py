@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from storekit import context, message, task
+from support.gateways import GatewayProcess
 
 if TYPE_CHECKING:
     from support.cores import Home
 
+    from missive_host.demo.fleet import AgentProcess
     from missive_host.store import Tables
 
 
@@ -215,3 +217,49 @@ def test_a_store_that_cannot_be_read_or_is_gone_is_replaced(home: Home) -> None:
     assert "kept" not in data(home, "restore", "saved")
     assert len(rows(path, "messages")) == 3
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+# --- vacuum
+
+
+def test_vacuum_gives_back_what_is_free(home: Home) -> None:
+    path = fill(home, messages=3000)
+    damage(path, "DELETE FROM messages WHERE ordinal > 10")
+    assert data(home, "check")["free_bytes"] > 100_000
+    found = data(home, "vacuum")
+    assert found["bytes"] < found["bytes_before"] - 100_000
+    assert found["bytes"] == path.stat().st_size
+    assert data(home, "check")["free_bytes"] == 0
+    assert len(rows(path, "messages")) == 10
+
+
+# --- beside a gateway
+
+
+async def test_a_running_gateway_is_saved_and_not_replaced(home: Home, agent: AgentProcess) -> None:
+    home.configure("[adapters.pipe]\nkind = 'stdio'\nsettings = { mode = 'long-running', concurrency = 16 }\n")
+    async with home.core() as core:
+        core.add("echo", agent)
+    count = 150
+    with GatewayProcess(home, stdin=True) as gateway:
+        gateway.ready()
+        for number in range(count):
+            gateway.put({"id": f"r{number}", "command": "send", "agent": "echo", "message": f"echo {number}"})
+        gateway.until(lambda documents: len(documents) > 10)
+        data(home, "backup", "early")
+        assert "another process has the store" in missive(home, "restore", "early", status=75).stderr
+        data(home, "vacuum")
+        gateway.until(lambda documents: {each.get("id") for each in documents} >= {f"r{n}" for n in range(count)})
+        data(home, "backup", "late")
+        assert gateway.stop() == 0
+    late = data(home, "restore", "late")
+    check = {table["name"]: table["rows"] for table in data(home, "check")["tables"]}
+    assert check["work"] == count
+    found = data(home, "restore", "early")
+    assert found["kept"] != late["kept"]
+    with home.store() as store:
+        early = store.read(lambda t: t.work.list())
+    assert 0 < len(early) <= count
+    with GatewayProcess(home, stdin=True) as gateway:  # and it goes on from there
+        gateway.ready()
+        gateway.end_input()

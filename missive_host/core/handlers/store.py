@@ -64,3 +64,14 @@ def store_restore(core: Core, command: c.StoreRestore) -> Output:
             message=f"the store is what {file} holds" + (f"; what it was is kept in {kept}" if had_one else ""),
         )
     )
+
+
+def store_vacuum(core: Core, command: c.StoreVacuum) -> Output:  # noqa: ARG001 - it has no fields
+    from missive_host.store.vacuum import vacuum
+
+    path = core.settings.paths.database
+    before, after = vacuum(path)
+    message = "the store is as small as it can be"
+    return Output(
+        s.StoreVacuumResult(profile=core.profile, path=str(path), bytes_before=before, bytes=after, message=message)
+    )

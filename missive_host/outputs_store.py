@@ -64,3 +64,15 @@ class StoreVacuumResult(Data, frozen=True, kw_only=True):
     """With the write-ahead log."""
     bytes: int
     message: str
+
+
+class StorePruneResult(Data, frozen=True, kw_only=True):
+    kind = "store_prune"
+    profile: str
+    before: str
+    """What has been at rest since before this time."""
+    dry_run: bool
+    count: int
+    removed: dict[str, int]
+    """How many rows of each table."""
+    message: str

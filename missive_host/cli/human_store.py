@@ -43,9 +43,18 @@ def _vacuum(data: s.StoreVacuumResult, screen: Screen) -> None:
     screen.line(f"{data.message}: {size(data.bytes_before)} → {size(data.bytes)}")
 
 
+def _prune(data: s.StorePruneResult, screen: Screen) -> None:
+    screen.line(data.message)
+    if data.count:
+        screen.table(("TABLE", "ROWS"), [(table, count) for table, count in data.removed.items() if count])
+    if data.count and not data.dry_run:
+        screen.note("give the room back to the disk: missive store vacuum")
+
+
 RENDERERS: Mapping[str, Callable[[Any, Screen], None]] = {
     "store_check": _check,
     "store_backup": _backup,
     "store_restore": _message,
     "store_vacuum": _vacuum,
+    "store_prune": _prune,
 }

@@ -33,3 +33,11 @@ store.add_command(
     )
 )
 store.add_command(verb("vacuum", c.StoreVacuum, examples=("missive store vacuum",)))
+store.add_command(
+    verb(
+        "prune",
+        c.StorePrune,
+        options={"older_than": Field(flags="--older-than", metavar="AGE")},
+        examples=("missive store prune --older-than 30d --dry-run", "missive store prune --older-than 720h"),
+    )
+)

@@ -128,8 +128,10 @@ from missive_host.commands.sessions import (
 from missive_host.commands.store import (
     StoreBackup as StoreBackup,
     StoreCheck as StoreCheck,
+    StorePrune as StorePrune,
     StoreRestore as StoreRestore,
     StoreVacuum as StoreVacuum,
+    age_seconds as age_seconds,
 )
 from missive_host.commands.tokens import (
     TokenCreate as TokenCreate,
@@ -211,6 +213,7 @@ OPERATOR_COMMANDS: tuple[type[Command], ...] = (
     StoreBackup,
     StoreRestore,
     StoreVacuum,
+    StorePrune,
     TokenCreate,
     TokenList,
     TokenRevoke,

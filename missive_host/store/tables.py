@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from missive_host.store.groups import Groups
     from missive_host.store.operations import Operations
+    from missive_host.store.pruning import Pruning
     from missive_host.store.push import Push
     from missive_host.store.routing import Breakers, Routing
     from missive_host.store.schedules import Schedules
@@ -93,3 +94,9 @@ class Tables:
         from missive_host.store.push import Push
 
         return Push(self._connection)
+
+    @cached_property
+    def pruning(self) -> Pruning:
+        from missive_host.store.pruning import Pruning
+
+        return Pruning(self._connection)

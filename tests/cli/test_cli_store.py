@@ -12,8 +12,11 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from storekit import context, message, task
+from storekit import T0, context, event, message, task
 from support.gateways import GatewayProcess
+
+from missive_host.ids import now
+from missive_host.store import WorkRow
 
 if TYPE_CHECKING:
     from support.cores import Home
@@ -263,3 +266,74 @@ async def test_a_running_gateway_is_saved_and_not_replaced(home: Home, agent: Ag
     with GatewayProcess(home, stdin=True) as gateway:  # and it goes on from there
         gateway.ready()
         gateway.end_input()
+
+
+# --- prune
+
+
+def old_store(home: Home) -> Path:
+    """Make a store with what is old, and what is old and in use."""
+
+    def job(work_id: str, **fields: Any) -> WorkRow:
+        return WorkRow(
+            **{
+                "work_id": work_id, "kind": "delivery", "adapter": "pipe", "command": "task_wait", "request": {},
+                "max_attempts": 1, "run_at": T0, "accepted_at": T0, "reply_to": {}, **fields,
+            }
+        )  # fmt: skip
+
+    def write(tables: Tables) -> None:
+        for name in ("gone", "open", "named", "waited"):
+            tables.contexts.create(context(f"c-{name}", name="mine" if name == "named" else None))
+        tables.tasks.upsert(task("echo", "t-gone", "completed", context_id="c-gone"))
+        tables.tasks.upsert(task("echo", "t-open", "working", context_id="c-open"))
+        tables.tasks.upsert(task("echo", "t-waited", "completed", context_id="c-waited"))
+        tables.tasks.upsert(task("echo", "t-new", "completed", at=now()))
+        tables.artifacts.put("echo", "t-gone", {"artifactId": "a", "parts": [{"text": "x"}]}, at=T0)
+        for name in ("gone", "open", "waited"):
+            tables.messages.add_request(message("echo", f"m-{name}", context_id=f"c-{name}", task_id=f"t-{name}"))
+        tables.messages.add_request(message("echo", "m-pending"))
+        tables.events.append(event())
+        tables.events.append(event(timestamp=now()))
+        for work_id, adapter in (("w-done", "pipe"), ("w-owed", "pipe"), ("w-left", "removed")):
+            tables.work.put(job(work_id, adapter=adapter))
+        for claimed in tables.work.claim("me", at=now(), limit=9):
+            tables.work.finish(claimed, "done", at=T0)
+        tables.work.put(job("w-open", request={"command": {"command": "task_wait", "task": "t-waited"}}))
+
+    with home.store() as store:
+        store.write(write)
+        path = store.path
+    damage(path, f"UPDATE work SET delivered_at = '{T0}' WHERE work_id = 'w-done';")
+    damage(path, "UPDATE messages SET status = 'sent' WHERE message_id <> 'm-pending';")
+    return path
+
+
+def ids(path: Path, table: str, column: str) -> set[str]:
+    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    try:
+        return {row[0] for row in connection.execute(f"SELECT {column} FROM {table}")}
+    finally:
+        connection.close()
+
+
+def test_prune_keeps_what_is_referred_to(home: Home) -> None:
+    home.configure("[adapters.pipe]\nkind = 'stdio'\n")
+    path = old_store(home)
+    asked = data(home, "prune", "--older-than", "1d", "--dry-run")
+    assert asked["dry_run"] is True
+    assert ids(path, "tasks", "task_id") == {"t-gone", "t-open", "t-waited", "t-new"}
+    assert len(rows(path, "events")) == 2
+    done = data(home, "prune", "--older-than", "24h")
+    assert done["removed"] == asked["removed"]
+    assert ids(path, "tasks", "task_id") == {"t-open", "t-waited", "t-new"}
+    assert ids(path, "messages", "message_id") == {"m-open", "m-waited", "m-pending"}
+    assert ids(path, "contexts", "context_id") == {"c-open", "c-named", "c-waited"}
+    assert ids(path, "work", "work_id") == {"w-owed", "w-open"}
+    assert rows(path, "artifacts") == rows(path, "artifact_parts") == []
+    assert ids(path, "events", "event_type") == {"test.event", "missive.store.prune"}
+    assert len(rows(path, "events")) == 2
+    assert data(home, "check")["profile"] == "default"
+    assert data(home, "prune", "--older-than", "1d")["count"] == 0
+    for wrong in ("soon", "0d", "999999999d"):
+        assert missive(home, "prune", "--older-than", wrong, status=64).stderr

@@ -9,11 +9,13 @@ from msgspec import UNSET
 
 from missive_host import commands as c, outputs_store as s
 from missive_host.core.views import given
-from missive_host.ids import now
+from missive_host.errors import ValidationError
+from missive_host.ids import after, now
 from missive_host.outputs import Output
 
 if TYPE_CHECKING:
     from missive_host.core.core import Core
+    from missive_host.store import Tables
 
 
 def store_check(core: Core, command: c.StoreCheck) -> Output:  # noqa: ARG001 - it has no fields
@@ -75,3 +77,42 @@ def store_vacuum(core: Core, command: c.StoreVacuum) -> Output:  # noqa: ARG001 
     return Output(
         s.StoreVacuumResult(profile=core.profile, path=str(path), bytes_before=before, bytes=after, message=message)
     )
+
+
+def store_prune(core: Core, command: c.StorePrune) -> Output:
+    from missive_host.core.recorder import journal_event
+
+    at = now()
+    try:
+        before = after(-c.age_seconds(command.older_than))
+    except OverflowError:
+        raise ValidationError(f"field `older_than`: nothing is as old as {command.older_than}") from None
+
+    def write(tables: Tables) -> dict[str, int]:
+        removed = tables.pruning.prune(before, adapters=tuple(core.settings.config.adapters), at=at)
+        if command.dry_run:
+            raise _UndoneError(removed)
+        if any(removed.values()):
+            payload = {"before": before, "removed": removed}
+            tables.events.append(journal_event("missive.store.prune", source="core", payload=payload, at=at))
+        return removed
+
+    try:
+        removed = core.store.write(write)
+    except _UndoneError as undone:
+        removed = undone.removed
+    count = sum(removed.values())
+    message = f"{count} {'row' if count == 1 else 'rows'} {'would go' if command.dry_run else 'forgotten'}"
+    return Output(
+        s.StorePruneResult(
+            profile=core.profile, before=before, dry_run=command.dry_run, count=count, removed=removed, message=message
+        )
+    )
+
+
+class _UndoneError(Exception):
+    """Takes back all of a dry run."""
+
+    def __init__(self, removed: dict[str, int]) -> None:
+        super().__init__("undone")
+        self.removed = removed

@@ -589,6 +589,8 @@ class EventView(msgspec.Struct, frozen=True, kw_only=True):
     agent: str | UnsetType = UNSET
     context_id: str | UnsetType = UNSET
     task_id: str | UnsetType = UNSET
+    message_id: str | UnsetType = UNSET
+    """The message to the agent that it belongs to."""
 
 
 class ContextExportResult(Data, frozen=True, kw_only=True):

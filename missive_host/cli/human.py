@@ -441,6 +441,8 @@ ELSEWHERE: Mapping[str, str] = {
     "group": "missive_host.cli.human_groups",
     "gateway": "missive_host.cli.human_gateway",
     "intake": "missive_host.cli.human_intake",
+    "events": "missive_host.cli.human_events",
+    "event": "missive_host.cli.human_events",
     "session": "missive_host.cli.human_sessions",
     "job": "missive_host.cli.human_jobs",
     "store": "missive_host.cli.human_store",

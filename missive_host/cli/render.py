@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
 from missive_host.cli.screen import write_bytes
@@ -64,7 +64,10 @@ class _Ndjson:
         import msgspec
 
         self.count += 1
-        write_bytes(sys.stdout, msgspec.json.encode(output.document(sequence=True)) + b"\n")
+        if output.kind == "events_tail":
+            return  # its events were the lines
+        for line in _events(output) if output.kind == "events_list" else (output,):
+            write_bytes(sys.stdout, msgspec.json.encode(line.document(sequence=True)) + b"\n")
 
     def close(self) -> None:
         """Every line has been written."""
@@ -82,18 +85,26 @@ class _Json:
 
         self.count += 1
         data: Any = output.data
-        if output.kind == "stream_event":
+        if output.kind in ("stream_event", "event_record"):
             self._events.append(data)
             return
         if output.kind == "job_start" and data.attached:
             return  # the one document is that of the job's command
-        if output.kind == "stream_result" and self._events and not data.events:
+        if output.kind in ("stream_result", "events_tail") and self._events and not data.events:
             output = msgspec.structs.replace(output, data=msgspec.structs.replace(data, events=tuple(self._events)))
             self._events = []
         write_bytes(sys.stdout, pretty(output.document()))
 
     def close(self) -> None:
         """Every document has been written; events without a result are in the journal."""
+
+
+def _events(output: Output) -> Iterator[Output]:
+    """Yield the events of a list, each as a result of its own."""
+    from missive_host.core.handlers.events import record
+
+    data: Any = output.data
+    return map(record, data.events)
 
 
 def pretty(document: Any) -> bytes:

@@ -45,6 +45,11 @@ from missive_host.commands.collective import (
     RouteExplain as RouteExplain,
     Scatter as Scatter,
 )
+from missive_host.commands.events import (
+    EventsList as EventsList,
+    EventsShow as EventsShow,
+    EventsTail as EventsTail,
+)
 from missive_host.commands.intake import (
     IntakeDrop as IntakeDrop,
     IntakeList as IntakeList,
@@ -219,5 +224,8 @@ OPERATOR_COMMANDS: tuple[type[Command], ...] = (
     TokenRevoke,
     PushCreate,
     PushDelete,
+    EventsList,
+    EventsShow,
+    EventsTail,
 )
 """What only the command line accepts."""

@@ -160,6 +160,7 @@ def event_view(row: EventRow) -> EventView:
         agent=given(row.agent_alias),
         context_id=given(row.context_id),
         task_id=given(row.task_id),
+        message_id=given(row.message_id),
         payload=row.payload,
         metadata=row.metadata,
     )

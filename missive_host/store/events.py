@@ -59,16 +59,17 @@ class Events:
         task: str | None = None,
         source: str | None = None,
         event_type: str | None = None,
+        types: Sequence[str] = (),
         since: str | None = None,
         after: int | None = None,
         limit: int | None = None,
     ) -> tuple[EventRow, ...]:
         """Return events in order; with `limit` the newest of them.
 
-        `since` is any RFC 3339 time (at or later), `after` a sequence (later only). Raises `ValidationError` for a
-        time that cannot be read.
+        `types` are patterns as `follow` knows them, `since` is any RFC 3339 time (at or later), `after` a sequence
+        (later only). Raises `ValidationError` for a time that cannot be read.
         """
-        where = _filter(agent, context, task, source, event_type, since, after)
+        where = _filter(agent, context, task, source, event_type, types, since, after)
         rows = self._execute(
             where.sql(_SELECT, "ORDER BY sequence DESC LIMIT ?"), (*where.values, -1 if limit is None else limit)
         ).fetchall()
@@ -85,11 +86,26 @@ class Events:
         task: str | None = None,
         source: str | None = None,
         event_type: str | None = None,
+        types: Sequence[str] = (),
+        since: str | None = None,
+        until: int | None = None,
     ) -> tuple[EventRow, ...]:
-        """Return the events that follow `after`, the oldest first, so that a reader that goes on misses none."""
-        where = _filter(agent, context, task, source, event_type, None, after)
+        """Return the events that follow `after`, the oldest first, so that a reader that goes on misses none.
+
+        `until` is a sequence: it looks no further than that.
+        """
+        where = _filter(agent, context, task, source, event_type, types, since, after)
+        where.given("sequence <= ?", until)
         rows = self._execute(where.sql(_SELECT, "ORDER BY sequence LIMIT ?"), (*where.values, limit))
         return tuple(_event(row) for row in rows)
+
+    def find(self, key: str) -> EventRow | None:
+        """Return the event with this number or this id."""
+        if key.isascii() and key.isdigit():
+            row = self._execute(f"{_SELECT} WHERE sequence = ?", (min(int(key), 2**63 - 1),)).fetchone()
+        else:
+            row = self._execute(f"{_SELECT} WHERE event_id = ?", (key,)).fetchone()
+        return _event(row) if row else None
 
     def follow(self, after: int, patterns: Sequence[str], *, limit: int) -> tuple[tuple[EventRow, ...], int]:
         """Return the next events whose type is one of `patterns` (``missive.job.*``), and where to go on after them."""
@@ -114,10 +130,11 @@ class Events:
         task: str | None = None,
         source: str | None = None,
         event_type: str | None = None,
+        types: Sequence[str] = (),
         since: str | None = None,
         after: int | None = None,
     ) -> int:
-        where = _filter(agent, context, task, source, event_type, since, after)
+        where = _filter(agent, context, task, source, event_type, types, since, after)
         return int(self._execute(where.sql("SELECT COUNT(*) FROM events"), where.values).fetchone()[0])
 
     def last_sequence(self) -> int:
@@ -148,11 +165,14 @@ def _filter(
     task: str | None,
     source: str | None,
     event_type: str | None,
+    types: Sequence[str],
     since: str | None,
     after: int | None,
 ) -> Where:
     where = Where().given("agent_alias = ?", agent).given("context_id = ?", context).given("task_id = ?", task)
     where.given("source = ?", source).given("event_type = ?", event_type).given("sequence > ?", after)
+    if types:
+        where.add(f"({_globs(types)})", *types)
     return where.given("timestamp >= ?", None if since is None else normal_time(since))
 
 

@@ -48,6 +48,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "outputs_adapters": {"outputs"},
     "outputs_chat": {"outputs"},
     "outputs_collectives": {"errors", "outputs"},
+    "outputs_events": {"outputs"},
     "outputs_gateway": {"outputs"},
     "outputs_groups": {"outputs"},
     "outputs_intake": {"errors", "outputs"},

@@ -1,0 +1,53 @@
+"""``missive events``."""
+
+from __future__ import annotations
+
+from missive_host import commands as c
+from missive_host.cli.kit import Field, Group, Options, verb
+
+events = Group(
+    "events",
+    help="See what has happened: the journal, into which every step is written as it is taken.",
+    examples=(
+        "missive events list --agent echo",
+        'missive events tail --follow --type "a2a.stream.*"',
+        "missive events show 17",
+    ),
+)
+SELECTORS: Options = {
+    "types": Field(flags="--type", metavar="PATTERN"),
+    "since": Field(metavar="TIME"),
+    "task": Field(metavar="TASK"),
+}
+events.add_command(
+    verb(
+        "list",
+        c.EventsList,
+        options=SELECTORS,
+        examples=(
+            "missive events list",
+            'missive events list --context trip --type "a2a.*.failed"',
+            "missive events list --since 10m --ndjson",
+        ),
+    )
+)
+events.add_command(
+    verb(
+        "tail",
+        c.EventsTail,
+        options={**SELECTORS, "follow": ("-f", "--follow"), "lines": ("-n", "--lines")},
+        examples=(
+            "missive events tail --follow",
+            "missive events tail --task task-1 --until-terminal --timeout 5m",
+            "missive events tail --follow --from-sequence 17 --ndjson",
+        ),
+    )
+)
+events.add_command(
+    verb(
+        "show",
+        c.EventsShow,
+        options={"event": Field(metavar="EVENT")},
+        examples=("missive events show 17", "missive events show 17 --json"),
+    )
+)

@@ -1,0 +1,82 @@
+"""The journal, for people."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from missive_host.cli.screen import one_line, shorten
+
+if TYPE_CHECKING:
+    from missive_host import outputs_events as e
+    from missive_host.cli.screen import Screen
+    from missive_host.outputs import EventView
+
+SHOWN = 80
+"""Columns of what an event says, where the terminal does not say how many there are."""
+
+
+def clock(timestamp: str) -> str:
+    """Return a time of the store without what nobody reads: ``2026-01-31 09:30:00.125``."""
+    return f"{timestamp[:10]} {timestamp[11:23]}"
+
+
+def said(payload: Any) -> str:
+    """Return what an event says, short."""
+    from missive_host.core.journal import words
+
+    return shorten(one_line(words(payload)), SHOWN)
+
+
+def _row(event: EventView) -> tuple[object, ...]:
+    thing = event.task_id if isinstance(event.task_id, str) else event.context_id
+    return event.sequence, clock(event.timestamp), event.event_type, event.agent, thing, said(event.payload)
+
+
+def _list(data: e.EventsListResult, screen: Screen) -> None:
+    if not data.events:
+        screen.line("no events")
+        return
+    screen.table(("EVENT", "TIME", "TYPE", "AGENT", "ABOUT", "SAYS"), [_row(event) for event in data.events])
+
+
+def _record(data: e.EventRecord, screen: Screen) -> None:
+    number, time, kind, agent, thing, text = _row(data)
+    rest = "  ".join(str(cell) for cell in (kind, agent, thing, text) if isinstance(cell, str) and cell)
+    screen.line(f"{number}  {time}  {rest}")
+
+
+def _show(data: e.EventsShowResult, screen: Screen) -> None:
+    event = data.event
+    screen.fields(
+        (
+            ("event", event.sequence),
+            ("id", event.event_id),
+            ("type", event.event_type),
+            ("time", event.timestamp),
+            ("source", event.source),
+            ("agent", event.agent),
+            ("context", event.context_id),
+            ("task", event.task_id),
+            ("message", event.message_id),
+            ("metadata", event.metadata),
+        )
+    )
+    screen.line()
+    screen.text(json.dumps(event.payload, indent=2, ensure_ascii=False))
+
+
+def _tail(data: e.EventsTailResult, screen: Screen) -> None:
+    if data.timed_out:
+        screen.note(f"{data.message}; go on: missive events tail --follow --from-sequence {data.last_seen_sequence}")
+    elif not data.emitted:
+        screen.note("no events")
+
+
+RENDERERS: Mapping[str, Callable[[Any, Screen], None]] = {
+    "events_list": _list,
+    "event_record": _record,
+    "events_show": _show,
+    "events_tail": _tail,
+}

@@ -1,0 +1,185 @@
+"""``missive events``: what is typed, what is shown, and a reader that follows what other processes write."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from cli_kit import build
+from storekit import event, task
+
+from missive_host import commands as c
+from missive_host.core.journal import is_end, words
+from missive_host.errors import ValidationError
+from missive_host.ids import after, now
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from support.cores import Home
+
+    from missive_host.demo.fleet import AgentProcess
+    from missive_host.store import EventRow
+
+
+def argv(home: Home, *line: str) -> list[str]:
+    return [sys.executable, "-P", "-m", "missive_host", "--config", str(home.config), *line]
+
+
+def missive(home: Home, *line: str, status: int = 0) -> str:
+    done = subprocess.run(
+        argv(home, *line), env={**os.environ, **home.environ}, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == status, done.stderr
+    return done.stdout if status == 0 else done.stderr
+
+
+def data(home: Home, *line: str) -> Any:
+    return json.loads(missive(home, *line, "--json"))["data"]
+
+
+def put(home: Home, *rows: EventRow) -> None:
+    with home.store() as store:
+        store.write(lambda tables: [tables.events.append(row) for row in rows])
+
+
+def numbers(found: Any) -> list[int]:
+    return [each["sequence"] for each in found["events"]]
+
+
+STATUS = {"statusUpdate": {"taskId": "t-1", "status": {"state": "TASK_STATE_COMPLETED"}}}
+
+
+@pytest.mark.parametrize(
+    ("line", "command"),
+    [
+        ("events list", c.EventsList()),
+        (
+            "events list --agent echo --context c --task t --source core --type a2a.* --type missive.job.* --limit 5",
+            c.EventsList(
+                agent="echo", context="c", task="t", source="core", types=("a2a.*", "missive.job.*"), limit=5,
+            ),
+        ),
+        ("events list --since 10m --after-sequence 3", c.EventsList(since="10m", after_sequence=3)),
+        ("events show 17", c.EventsShow(event="17")),
+        ("events tail -f -n 0", c.EventsTail(follow=True, lines=0)),
+        (
+            "events tail --until-terminal --from-sequence 4 --poll-interval 10ms --timeout 2s",
+            c.EventsTail(until_terminal=True, from_sequence=4, poll_interval="10ms", timeout="2s"),
+        ),
+    ],
+)  # fmt: skip
+def test_a_line_is_a_command(line: str, command: c.Command) -> None:
+    assert build(*line.split(" ")) == command
+
+
+@pytest.mark.parametrize("line", ["events list --type [a-z]", "events list --limit 0", "events tail --lines -1"])
+def test_what_cannot_be_is_refused(line: str) -> None:
+    with pytest.raises(ValidationError):
+        build(*line.split(" "))
+
+
+def test_each_selector_selects_and_limit_keeps_the_newest(home: Home) -> None:
+    put(
+        home,
+        event("a2a.send.request", agent_alias="echo", context_id="c-1", timestamp=after(-7200)),
+        event("a2a.stream.task", agent_alias="echo", task_id="t-1", source="core", timestamp=after(-7200)),
+        event("a2a.stream.status_update", agent_alias="other", task_id="t-1", timestamp=now()),
+        event("missive.job.enqueued", timestamp=now()),
+    )
+    for selectors, found in (
+        ((), [1, 2, 3, 4]),
+        (("--agent", "echo"), [1, 2]),
+        (("--context", "c-1"), [1]),
+        (("--task", "t-1"), [2, 3]),
+        (("--source", "core"), [2]),
+        (("--type", "a2a.stream.*"), [2, 3]),
+        (("--type", "a2a.stream.task"), [2]),
+        (("--type", "a2a.*", "--type", "missive.job.*", "--limit", "2"), [3, 4]),
+        (("--since", "1h"), [3, 4]),
+        (("--since", "2000-01-01T00:00:00Z"), [1, 2, 3, 4]),
+        (("--after-sequence", "3"), [4]),
+        (("--limit", "1"), [4]),
+    ):
+        listed = data(home, "events", "list", *selectors)
+        assert numbers(listed) == found, selectors
+        assert listed["count"] == len(found)
+    assert data(home, "events", "list", "--type", "a2a.*")["filters"] == {"types": ["a2a.*"]}
+    lines = [json.loads(line) for line in missive(home, "events", "list", "--ndjson").splitlines()]
+    assert [(line["kind"], line["sequence"]) for line in lines] == [("event_record", number) for number in (1, 2, 3, 4)]
+    assert "is not an RFC 3339 time" in missive(home, "events", "list", "--since", "soon", status=64)
+
+
+def test_one_is_shown_by_number_or_id(home: Home) -> None:
+    row = event("a2a.stream.status_update", payload=STATUS, task_id="t-1")
+    put(home, row)
+    assert data(home, "events", "show", "1") == data(home, "events", "show", row.event_id)
+    shown = missive(home, "events", "show", "1")
+    assert "TASK_STATE_COMPLETED" in shown
+    assert "there is no event '2'" in missive(home, "events", "show", "2", status=64)
+    assert "completed" in missive(home, "events", "list")
+
+
+def test_tail_shows_the_newest_or_all_from_a_number(home: Home) -> None:
+    put(home, *(event(f"test.event{number % 2}") for number in range(30)))
+    assert numbers(data(home, "events", "tail")) == list(range(21, 31))
+    assert numbers(data(home, "events", "tail", "-n", "2", "--type", "test.event0")) == [27, 29]
+    found = data(home, "events", "tail", "--from-sequence", "27")
+    assert numbers(found) == [28, 29, 30]
+    assert (found["from_sequence"], found["last_seen_sequence"], found["emitted"]) == (27, 30, 3)
+    assert numbers(data(home, "events", "tail", "--from-sequence", "0", "--limit", "2")) == [1, 2]
+    waited = data(home, "events", "tail", "-n", "0", "--timeout", "50ms")
+    assert waited["timed_out"] is True
+    assert waited["events"] == []
+
+
+def test_what_has_ended_is_not_waited_for(home: Home) -> None:
+    with home.store() as store:
+        store.write(lambda tables: tables.tasks.upsert(task("echo", "t-1", "completed")))
+    found = data(home, "events", "tail", "--task", "t-1", "-n", "0", "--until-terminal", "--timeout", "30s")
+    assert (found["ended"], found["timed_out"]) == (True, False)
+
+
+def test_a_tail_follows_what_other_processes_write(home: Home, agent: AgentProcess, tmp_path: Path) -> None:
+    missive(home, "agent", "add", "echo", agent.url)
+    began = data(home, "events", "tail")["last_seen_sequence"]
+    line = ("events", "tail", "--from-sequence", str(began), "--until-terminal", "--poll-interval", "10ms", "--ndjson")
+    with (tmp_path / "lines").open("w+b") as out:
+        tail = subprocess.Popen(
+            argv(home, *line, "--timeout", "50s"), env={**os.environ, **home.environ}, stdout=out, cwd=tmp_path
+        )
+        try:
+            missive(home, "send", "echo", "hello")
+            assert tail.wait(60) == 0
+        finally:
+            tail.kill()
+            tail.wait()
+    seen = [json.loads(text) for text in (tmp_path / "lines").read_text().splitlines()]
+    assert [each["sequence"] for each in seen] == [began + 1, began + 2]
+    assert [each["data"]["event_type"] for each in seen] == ["a2a.send.request", "a2a.send.response"]
+    assert seen[0]["data"]["message_id"] == seen[1]["data"]["message_id"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "payload", "end", "said"),
+    [
+        ("a2a.stream.status_update", STATUS, True, "completed"),
+        ("a2a.send.request", {"message": {"parts": [{"text": "hi"}, {"data": 1}]}}, False, "hi [data]"),
+        ("a2a.send.response", {"message": {"parts": [{"text": "ho"}]}}, True, "ho"),
+        ("a2a.send.failed", {"status": "failed", "error": {"message": "gone"}}, True, "gone"),
+        (
+            "a2a.stream.artifact_update",
+            {"artifactUpdate": {"artifact": {"parts": [{"raw": "", "filename": "f"}]}}},
+            False,
+            "[file f]",
+        ),
+        ("missive.job.completed", {"job_id": "j", "attempts": 1}, False, "job_id=j attempts=1"),
+    ],
+)
+def test_what_an_event_says(kind: str, payload: Any, end: bool, said: str) -> None:
+    assert words(payload) == said
+    assert is_end(event(kind, payload=payload)) is end

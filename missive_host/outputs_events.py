@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
 from missive_host.outputs import Data, EventView, Json
 
 
@@ -44,4 +49,41 @@ class EventsTailResult(Data, frozen=True, kw_only=True):
     """True: the last one was the end that ``--until-terminal`` waits for."""
     events: tuple[EventView, ...]
     """The events that were shown; filled only where they were not results of their own."""
+    message: str
+
+
+StepKind = Literal["delivery", "job", "message", "task", "context", "event"]
+
+
+class TraceStep(msgspec.Struct, frozen=True, kw_only=True):
+    """One step of what happened. A step belongs to the nearest one before it with a smaller ``depth``."""
+
+    depth: int
+    at: str
+    kind: StepKind
+    what: str
+    """What happened: of an event its type."""
+    says: str = ""
+    """What was written, or what went wrong."""
+    agent: str | UnsetType = UNSET
+    id: str | UnsetType = UNSET
+    """Of a delivery, a job, a message or a task."""
+    sequence: int | UnsetType = UNSET
+    """The number of an event in the journal."""
+
+
+class TraceResult(Data, frozen=True, kw_only=True):
+    """Everything that happened to one thing."""
+
+    kind = "trace"
+    profile: str
+    id: str
+    of: StepKind
+    """What has this id."""
+    began_at: str
+    ended_at: str
+    """When the last step was; there may be more to come."""
+    event_count: int
+    steps: tuple[TraceStep, ...]
+    """The tree, each thing before what belongs to it, what came first before what came later."""
     message: str

@@ -51,3 +51,13 @@ events.add_command(
         examples=("missive events show 17", "missive events show 17 --json"),
     )
 )
+
+trace = verb(
+    "trace",
+    c.Trace,
+    examples=(
+        "missive trace 019c2a4e-7d10-7b3f-9a55-3d2f8f3a7c11",
+        "missive trace trip",
+        "missive trace task-1 --json",
+    ),
+)

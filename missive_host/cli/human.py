@@ -443,6 +443,7 @@ ELSEWHERE: Mapping[str, str] = {
     "intake": "missive_host.cli.human_intake",
     "events": "missive_host.cli.human_events",
     "event": "missive_host.cli.human_events",
+    "trace": "missive_host.cli.human_events",
     "session": "missive_host.cli.human_sessions",
     "job": "missive_host.cli.human_jobs",
     "store": "missive_host.cli.human_store",

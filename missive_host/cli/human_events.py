@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
+
+from msgspec import UNSET
 
 from missive_host.cli.screen import one_line, shorten
 
@@ -74,9 +77,34 @@ def _tail(data: e.EventsTailResult, screen: Screen) -> None:
         screen.note("no events")
 
 
+def _trace(data: e.TraceResult, screen: Screen) -> None:
+    begun = _seconds(data.began_at)
+    last = len(data.steps)
+    for number, step in enumerate(data.steps):
+        lead = "".join(
+            ("├─ " if depth == step.depth else "│  ") if _goes_on(data.steps[number + 1 : last], depth)
+            else ("└─ " if depth == step.depth else "   ")
+            for depth in range(1, step.depth + 1)
+        )  # fmt: skip
+        thing = "" if step.id in (UNSET, data.id) else f" {step.id}"
+        text = shorten(one_line(step.says), SHOWN)
+        passed = f"{clock(step.at)}  +{_seconds(step.at) - begun:.3f} s"
+        screen.text(f"{passed}  {lead}{one_line(step.what)}{thing}{f': {text}' if text else ''}")
+
+
+def _goes_on(later: tuple[e.TraceStep, ...], depth: int) -> bool:
+    """Whether more of the same parent comes at this depth."""
+    return next((step.depth for step in later if step.depth <= depth), 0) == depth
+
+
+def _seconds(timestamp: str) -> float:
+    return datetime.fromisoformat(timestamp).timestamp()
+
+
 RENDERERS: Mapping[str, Callable[[Any, Screen], None]] = {
     "events_list": _list,
     "event_record": _record,
     "events_show": _show,
     "events_tail": _tail,
+    "trace": _trace,
 }

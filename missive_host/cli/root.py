@@ -37,6 +37,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "intake": ("missive_host.cli.intake:intake", "See what the gateway has taken in, and its dead letters."),
     "store": ("missive_host.cli.store:store", "Check the store, save it, restore it, forget what is old."),
     "events": ("missive_host.cli.events:events", "See what has happened: the journal."),
+    "trace": ("missive_host.cli.events:trace", "See everything that happened to one thing."),
     "token": ("missive_host.cli.token:token", "Let clients in to the gateway, and out again."),
     "push": ("missive_host.cli.push:push", "Have agents send notifications about their tasks."),
     "webhook": ("missive_host.cli.webhook:webhook", "Take push notifications of agents, without the gateway."),

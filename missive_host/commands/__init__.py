@@ -49,6 +49,7 @@ from missive_host.commands.events import (
     EventsList as EventsList,
     EventsShow as EventsShow,
     EventsTail as EventsTail,
+    Trace as Trace,
 )
 from missive_host.commands.intake import (
     IntakeDrop as IntakeDrop,
@@ -227,5 +228,6 @@ OPERATOR_COMMANDS: tuple[type[Command], ...] = (
     EventsList,
     EventsShow,
     EventsTail,
+    Trace,
 )
 """What only the command line accepts."""

@@ -67,3 +67,14 @@ class EventsTail(_Events, frozen=True, kw_only=True, omit_defaults=True, tag="ev
     limit: Annotated[Annotated[int, Meta(ge=1)] | None, Meta(description="End after this many events.")] = None
     poll_interval: Annotated[Duration, Meta(description="How often to look for new ones; 500ms.")] = "500ms"
     timeout: Annotated[Duration | None, Meta(description="Go on for this long at the most; that is no failure.")] = None
+
+
+class Trace(Command, frozen=True, kw_only=True, omit_defaults=True, tag="trace"):
+    """Show everything that happened to one thing, as a tree with times: deliveries, attempts, agents, answers."""
+
+    operator: ClassVar[bool] = True
+    store_only: ClassVar[bool] = True
+    id: Annotated[
+        OpaqueId,
+        Meta(description="Id of a message, a task, a context (or its name), a job, a receipt; or the code in a chat."),
+    ]

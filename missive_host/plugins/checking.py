@@ -69,6 +69,7 @@ HOST_NOUNS = frozenset((
     "adapter", "agent", "allreduce", "barrier", "bcast", "completion", "config", "context", "contract", "demo",
     "events", "gateway", "gather", "group", "help", "intake", "job", "plugin", "push", "reduce", "route", "scatter",
     "send", "session", "store", "stream", "task", "token", "webhook",
+    "send", "session", "stream", "task", "token", "trace", "webhook",
 ))  # fmt: skip
 """What follows ``missive`` already: no plugin's command takes its place."""
 

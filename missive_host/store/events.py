@@ -107,6 +107,22 @@ class Events:
             row = self._execute(f"{_SELECT} WHERE event_id = ?", (key,)).fetchone()
         return _event(row) if row else None
 
+    def of_messages(self, message_ids: Sequence[str]) -> tuple[EventRow, ...]:
+        """Return the events of messages to agents. This reads the whole journal."""
+        within = "WHERE message_id IN (SELECT value FROM json_each(?)) ORDER BY sequence"
+        rows = self._execute(f"{_SELECT} {within}", (to_json(list(message_ids)),))
+        return tuple(_event(row) for row in rows) if message_ids else ()
+
+    def of_work(self, work_id: str, *, since: str) -> tuple[EventRow, ...]:
+        """Return the events that name a delivery or a job in their payload. This reads the whole journal."""
+        rows = self._execute(
+            f"{_SELECT} WHERE timestamp >= ? AND event_type GLOB 'missive.*'"
+            " AND ? IN (json_extract(payload_json, '$.work_id'), json_extract(payload_json, '$.job_id'))"
+            " ORDER BY sequence",
+            (since, work_id),
+        )
+        return tuple(_event(row) for row in rows)
+
     def follow(self, after: int, patterns: Sequence[str], *, limit: int) -> tuple[tuple[EventRow, ...], int]:
         """Return the next events whose type is one of `patterns` (``missive.job.*``), and where to go on after them."""
         newest = min(self.last_sequence(), after + _SPAN)

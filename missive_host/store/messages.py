@@ -94,6 +94,11 @@ class Messages:
         ).fetchone()
         return _message(row) if row else None
 
+    def with_id(self, message_id: str) -> tuple[MessageRow, ...]:
+        """Return the messages with this id, and the requests that were answered with it. This reads all messages."""
+        rows = self._execute(f"{_SELECT} WHERE message_id = ? OR response_id = ? ORDER BY ordinal", (message_id,) * 2)
+        return tuple(_message(row) for row in rows)
+
     def list(
         self,
         *,

@@ -52,6 +52,24 @@ class EventsTailResult(Data, frozen=True, kw_only=True):
     message: str
 
 
+class EventsExportResult(Data, frozen=True, kw_only=True):
+    kind = "events_export"
+    profile: str
+    filters: Json
+    format: Literal["ndjson", "csv", "html"]
+    count: int
+    """How many events there are in it; of a page those of its context."""
+    path: str | UnsetType = UNSET
+    """The file that was written."""
+    size: int | UnsetType = UNSET
+    """Bytes of the file."""
+    events: tuple[EventView, ...] | UnsetType = UNSET
+    """The events, if no file was to be written and ``format`` is ``ndjson``."""
+    content: str | UnsetType = UNSET
+    """What a file would hold, if none was to be written and ``format`` is another."""
+    message: str
+
+
 StepKind = Literal["delivery", "job", "message", "task", "context", "event"]
 
 

@@ -51,6 +51,18 @@ events.add_command(
         examples=("missive events show 17", "missive events show 17 --json"),
     )
 )
+events.add_command(
+    verb(
+        "export",
+        c.EventsExport,
+        options={**SELECTORS, "output": Field(flags=("-o", "--output"), metavar="FILE")},
+        examples=(
+            "missive events export --since 24h -o day.ndjson",
+            "missive events export --format csv > events.csv",
+            "missive events export --context trip --format html -o trip.html",
+        ),
+    )
+)
 
 trace = verb(
     "trace",

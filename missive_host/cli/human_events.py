@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from msgspec import UNSET
 
 from missive_host.cli.screen import one_line, shorten
@@ -77,6 +78,16 @@ def _tail(data: e.EventsTailResult, screen: Screen) -> None:
         screen.note("no events")
 
 
+def _export(data: e.EventsExportResult, screen: Screen) -> None:
+    if data.events is not UNSET:
+        for event in data.events:
+            screen.text(msgspec.json.encode(event).decode())
+    elif data.content is not UNSET:
+        screen.text(data.content, end="")
+    else:
+        screen.line(data.message)
+
+
 def _trace(data: e.TraceResult, screen: Screen) -> None:
     begun = _seconds(data.began_at)
     last = len(data.steps)
@@ -106,5 +117,6 @@ RENDERERS: Mapping[str, Callable[[Any, Screen], None]] = {
     "event_record": _record,
     "events_show": _show,
     "events_tail": _tail,
+    "events_export": _export,
     "trace": _trace,
 }

@@ -66,7 +66,7 @@ class _Ndjson:
         self.count += 1
         if output.kind == "events_tail":
             return  # its events were the lines
-        for line in _events(output) if output.kind == "events_list" else (output,):
+        for line in _events(output) if output.kind in ("events_list", "events_export") else (output,):
             write_bytes(sys.stdout, msgspec.json.encode(line.document(sequence=True)) + b"\n")
 
     def close(self) -> None:
@@ -100,11 +100,11 @@ class _Json:
 
 
 def _events(output: Output) -> Iterator[Output]:
-    """Yield the events of a list, each as a result of its own."""
+    """Yield the events of a list, each as a result of its own; what has none is one result."""
     from missive_host.core.handlers.events import record
 
     data: Any = output.data
-    return map(record, data.events)
+    return map(record, data.events) if isinstance(data.events, tuple) else iter((output,))
 
 
 def pretty(document: Any) -> bytes:

@@ -46,6 +46,7 @@ from missive_host.commands.collective import (
     Scatter as Scatter,
 )
 from missive_host.commands.events import (
+    EventsExport as EventsExport,
     EventsList as EventsList,
     EventsShow as EventsShow,
     EventsTail as EventsTail,
@@ -225,6 +226,7 @@ OPERATOR_COMMANDS: tuple[type[Command], ...] = (
     TokenRevoke,
     PushCreate,
     PushDelete,
+    EventsExport,
     EventsList,
     EventsShow,
     EventsTail,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta
 
@@ -48,6 +48,20 @@ class EventsShow(Command, frozen=True, kw_only=True, omit_defaults=True, tag="ev
     operator: ClassVar[bool] = True
     store_only: ClassVar[bool] = True
     event: Annotated[OpaqueId, Meta(description="Its number in the journal, or its id.")]
+
+
+class EventsExport(_Events, frozen=True, kw_only=True, omit_defaults=True, tag="events_export"):
+    """Export events for other programs, or a conversation as one page to read and to mail."""
+
+    format: Annotated[
+        Literal["ndjson", "csv", "html"],
+        Meta(description="Lines of JSON, a table, or a page that shows the conversation in `context`; ndjson."),
+    ] = "ndjson"
+    output: Annotated[
+        Annotated[str, Meta(min_length=1)] | None, Meta(description="The file to write; standard output without it.")
+    ] = None
+    force: Annotated[bool, Meta(description="Write over a file that exists.")] = False
+    limit: Annotated[Annotated[int, Meta(ge=1)] | None, Meta(description="The newest of them: this many.")] = None
 
 
 class EventsTail(_Events, frozen=True, kw_only=True, omit_defaults=True, tag="events_tail"):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import subprocess
 import sys
+from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -183,3 +186,80 @@ def test_a_tail_follows_what_other_processes_write(home: Home, agent: AgentProce
 def test_what_an_event_says(kind: str, payload: Any, end: bool, said: str) -> None:
     assert words(payload) == said
     assert is_end(event(kind, payload=payload)) is end
+
+
+# --- export
+
+EVIL = '<script>alert(1)</script><img src=x onerror="alert(2)">\u202e\x1b[31m</pre>'
+
+
+def test_export_as_lines_and_as_a_table(home: Home, tmp_path: Path) -> None:
+    put(home, *(event("test.one" if number % 2 else "test.two", payload={"number": number}) for number in range(1200)))
+    lines = missive(home, "events", "export").splitlines()
+    assert [json.loads(line)["sequence"] for line in lines] == list(range(1, 1201))
+    assert lines == [json.dumps(json.loads(line), separators=(",", ":")) for line in lines]
+    records = [json.loads(line) for line in missive(home, "events", "export", "--ndjson", "--limit", "2").splitlines()]
+    assert [(each["kind"], each["sequence"]) for each in records] == [("event_record", 1199), ("event_record", 1200)]
+    file = tmp_path / "events.csv"
+    found = data(home, "events", "export", "--format", "csv", "--type", "test.one", "-o", str(file))
+    assert (found["count"], found["size"], found["path"]) == (600, file.stat().st_size, str(file))
+    assert file.stat().st_mode & 0o777 == 0o600
+    rows = list(csv.DictReader(io.StringIO(file.read_bytes().decode(), newline="")))
+    assert [int(row["sequence"]) for row in rows] == list(range(2, 1201, 2))
+    assert json.loads(rows[0]["payload"]) == {"number": 1}
+    before = file.read_bytes()
+    assert "it exists" in missive(home, "events", "export", "-o", str(file), status=74)
+    assert file.read_bytes() == before
+    missive(home, "events", "export", "-o", str(file), "--force")
+    assert file.read_text().splitlines() == lines
+    assert [each.name for each in tmp_path.iterdir() if each.name.endswith(".part")] == []
+
+
+def test_a_spreadsheet_runs_nothing(home: Home) -> None:
+    put(home, event("a2a.send.request", task_id="=1+1", payload={"message": {"parts": [{"text": '=HYPERLINK("x")'}]}}))
+    (row,) = csv.DictReader(io.StringIO(missive(home, "events", "export", "--format", "csv")))
+    assert (row["task_id"], row["says"]) == ("'=1+1", '\'=HYPERLINK("x")')
+
+
+class Page(HTMLParser):
+    """What a browser finds in a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: set[str] = set()
+        self.policy = ""
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes |= {name for name, _ in attrs}
+        if ("http-equiv", "Content-Security-Policy") in attrs:
+            self.policy = str(dict(attrs)["content"])
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_a_page_of_a_conversation_runs_nothing(home: Home, agent: AgentProcess, tmp_path: Path) -> None:
+    missive(home, "agent", "add", "echo", agent.url)
+    missive(home, "context", "create", "--name", "trip<b>", "--id", "trip")
+    missive(home, "send", "echo", EVIL.replace("\x1b", ""), "--context", "trip")
+    missive(home, "stream", "echo", "stream 2", "--context", "trip")
+    file = tmp_path / "trip.html"
+    missive(home, "events", "export", "--context", "trip", "--format", "html", "-o", str(file))
+    page = Page(file.read_text())
+    assert set(page.tags) == {
+        "html", "head", "meta", "title", "style", "body", "header", "h1", "p", "main", "article", "small", "pre",
+    }  # fmt: skip
+    assert page.attributes == {"lang", "charset", "http-equiv", "content", "name", "class", "dir"}
+    assert page.policy.startswith("default-src 'none'; style-src 'sha256-")
+    assert page.text.count("<script>alert(1)</script>") == 2  # asked, and echoed
+    assert "trip<b>" in page.text
+    assert "completed" in page.text
+    assert "\u202e" not in page.text
+    assert "--context" in missive(home, "events", "export", "--format", "html", status=64)
+    assert "limit" in missive(
+        home, "events", "export", "--format", "html", "--context", "trip", "--limit", "2", status=64
+    )

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from missive_host import commands as c, outputs_events as e
 from missive_host.a2a.shapes import TERMINAL
+from missive_host.core.exporting import comma_separated, ndjson, page, write_text
 from missive_host.core.journal import is_end
 from missive_host.core.views import event_view
 from missive_host.errors import ValidationError
-from missive_host.ids import after as from_now
+from missive_host.ids import after as from_now, now
 from missive_host.outputs import EventView, Json, Output
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from missive_host.core.core import Core, Emit
     from missive_host.store import EventRow, Tables
 
@@ -193,3 +197,70 @@ async def events_tail(core: Core, command: c.EventsTail, emit: Emit) -> None:
             sequence=tail.seen,
         )
     )
+
+
+def events_export(core: Core, command: c.EventsExport) -> Output:
+    """Export events page by page, so that into a file a journal of any length needs little memory."""
+    if command.format == "html":
+        if command.context is None:
+            raise ValidationError("a page shows one conversation: field `context` is missing", help="add --context ID")
+        others = {name for name in filters(command) if name != "context"} | ({"limit"} if command.limit else set())
+        if others:
+            raise ValidationError(f"field `{min(others)}` does not go with a page, which shows all of a conversation")
+    export = _Export(core, command)
+    result = e.EventsExportResult(
+        profile=core.profile, filters=filters(command), format=command.format, count=0, message=""
+    )
+    if command.output is not None:
+        path = Path(command.output).expanduser()
+        written = write_text(path, export.text(), force=command.force)
+        result = msgspec.structs.replace(result, path=str(path), size=written)
+    elif command.format == "ndjson":
+        rows = tuple(event_view(row) for page in export.pages() for row in page)
+        result = msgspec.structs.replace(result, events=rows)
+    else:
+        result = msgspec.structs.replace(result, content="".join(export.text()))
+    what = "page" if command.format == "html" else number(export.count)
+    target = f" to {command.output}" if command.output is not None else ""
+    return Output(msgspec.structs.replace(result, count=export.count, message=f"{what} exported{target}"))
+
+
+class _Export:
+    """What is exported. ``count`` is how many events were."""
+
+    def __init__(self, core: Core, command: c.EventsExport) -> None:
+        self._core = core
+        self._command = command
+        self.count = 0
+
+    def pages(self) -> Iterator[tuple[EventRow, ...]]:
+        """Yield the events in order, up to the one that is the newest now."""
+        command, read = self._command, self._core.store.read
+        chosen = read(lambda tables: selection(tables, command))
+        if command.limit is not None:
+            rows = read(lambda tables: tables.events.list(**chosen, limit=command.limit))
+            self.count = len(rows)
+            yield rows
+            return
+        seen = chosen.pop("after") or 0
+        newest = read(lambda tables: tables.events.last_sequence())
+        while True:
+            rows = read(lambda tables: tables.events.tail(seen, until=newest, limit=_PAGE, **chosen))  # noqa: B023 - at once
+            self.count += len(rows)
+            yield rows
+            if len(rows) < _PAGE:
+                return
+            seen = rows[-1].sequence
+
+    def text(self) -> Iterator[str]:
+        command = self._command
+        if command.format == "html":
+            yield from self._core.store.read(self._page)
+            return
+        for number_, rows in enumerate(self.pages()):
+            yield from comma_separated(rows, head=number_ == 0) if command.format == "csv" else ndjson(rows)
+
+    def _page(self, tables: Tables) -> list[str]:
+        context = tables.contexts.find(str(self._command.context))
+        self.count = tables.events.count(context=context.context_id)
+        return list(page(tables, context, self._core.redactor.json, exported_at=now()))

@@ -70,6 +70,64 @@ class EventsExportResult(Data, frozen=True, kw_only=True):
     message: str
 
 
+class ReplayedContext(msgspec.Struct, frozen=True, kw_only=True):
+    """A context as the journal tells of it."""
+
+    context_id: str
+    state: str
+    task_ids: tuple[str, ...]
+    event_count: int
+    first_sequence: int
+    last_sequence: int
+    first_timestamp: str
+    last_timestamp: str
+    last_event_type: str
+    agent: str | UnsetType = UNSET
+
+
+class ReplayedTask(msgspec.Struct, frozen=True, kw_only=True):
+    """A task as the journal tells of it."""
+
+    task_id: str
+    agent: str
+    state: str
+    event_count: int
+    first_sequence: int
+    last_sequence: int
+    first_timestamp: str
+    last_timestamp: str
+    last_event_type: str
+    context_id: str | UnsetType = UNSET
+
+
+class Difference(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that the journal and a table say differently of."""
+
+    table: Literal["contexts", "tasks"]
+    id: str
+    field: str
+    journal: str
+    """``missing``: the journal knows nothing of it; empty: nothing is set."""
+    stored: str
+    """The same of the table."""
+    agent: str | UnsetType = UNSET
+
+
+class EventsReplayResult(Data, frozen=True, kw_only=True):
+    kind = "events_replay"
+    profile: str
+    filters: Json
+    event_count: int
+    event_types: dict[str, int]
+    """How many events there are of each type."""
+    contexts: tuple[ReplayedContext, ...]
+    tasks: tuple[ReplayedTask, ...]
+    verified: bool | UnsetType = UNSET
+    """Of ``--verify``: whether the tables say the same as the journal."""
+    differences: tuple[Difference, ...] | UnsetType = UNSET
+    message: str
+
+
 StepKind = Literal["delivery", "job", "message", "task", "context", "event"]
 
 

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import click
+
 from missive_host import commands as c
-from missive_host.cli.kit import Field, Group, Options, verb
+from missive_host.cli.kit import App, Field, Group, Options, verb
+from missive_host.cli.verbs import Verb
+from missive_host.errors import StorageError
 
 events = Group(
     "events",
@@ -61,6 +67,33 @@ events.add_command(
             "missive events export --format csv > events.csv",
             "missive events export --context trip --format html -o trip.html",
         ),
+    )
+)
+
+
+class _Replay(Verb):
+    """Ends with an error when the tables say something else than the journal."""
+
+    def _handle(self, **values: Any) -> None:
+        app: App = click.get_current_context().obj
+        output = app.core().run_local(self.build(app, values))
+        app.emit(output)
+        data: Any = output.data
+        if data.verified is False:
+            raise StorageError(
+                "the journal and the tables do not say the same",
+                help="the tables are what missive works with; `missive trace ID` shows what happened to each",
+            )
+
+
+events.add_command(
+    _Replay(
+        "replay",
+        c.EventsReplay,
+        (),
+        SELECTORS,
+        ("missive events replay --context trip", "missive events replay --verify"),
+        None,
     )
 )
 

@@ -78,6 +78,28 @@ def _tail(data: e.EventsTailResult, screen: Screen) -> None:
         screen.note("no events")
 
 
+def _replay(data: e.EventsReplayResult, screen: Screen) -> None:
+    if data.differences is not UNSET:
+        if data.differences:
+            screen.table(
+                ("TABLE", "ID", "AGENT", "FIELD", "JOURNAL", "STORED"),
+                [(d.table, d.id, d.agent, d.field, d.journal, d.stored) for d in data.differences],
+            )
+        screen.note(data.message)
+        return
+    if data.tasks:
+        screen.table(
+            ("TASK", "AGENT", "STATE", "CONTEXT", "EVENTS", "LAST"),
+            [(t.task_id, t.agent, t.state, t.context_id, t.event_count, t.last_event_type) for t in data.tasks],
+        )
+    if data.contexts:
+        screen.table(
+            ("CONTEXT", "STATE", "TASKS", "EVENTS", "LAST"),
+            [(x.context_id, x.state, len(x.task_ids) or None, x.event_count, x.last_event_type) for x in data.contexts],
+        )
+    screen.note(data.message)
+
+
 def _export(data: e.EventsExportResult, screen: Screen) -> None:
     if data.events is not UNSET:
         for event in data.events:
@@ -118,5 +140,6 @@ RENDERERS: Mapping[str, Callable[[Any, Screen], None]] = {
     "events_show": _show,
     "events_tail": _tail,
     "events_export": _export,
+    "events_replay": _replay,
     "trace": _trace,
 }

@@ -48,6 +48,7 @@ from missive_host.commands.collective import (
 from missive_host.commands.events import (
     EventsExport as EventsExport,
     EventsList as EventsList,
+    EventsReplay as EventsReplay,
     EventsShow as EventsShow,
     EventsTail as EventsTail,
     Trace as Trace,
@@ -228,6 +229,7 @@ OPERATOR_COMMANDS: tuple[type[Command], ...] = (
     PushDelete,
     EventsExport,
     EventsList,
+    EventsReplay,
     EventsShow,
     EventsTail,
     Trace,

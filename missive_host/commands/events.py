@@ -64,6 +64,14 @@ class EventsExport(_Events, frozen=True, kw_only=True, omit_defaults=True, tag="
     limit: Annotated[Annotated[int, Meta(ge=1)] | None, Meta(description="The newest of them: this many.")] = None
 
 
+class EventsReplay(_Events, frozen=True, kw_only=True, omit_defaults=True, tag="events_replay"):
+    """Rebuild the state of contexts and tasks from the journal alone. Nothing in the store is changed."""
+
+    verify: Annotated[
+        bool, Meta(description="Compare it with the tables, and fail if they differ. Takes all of the journal.")
+    ] = False
+
+
 class EventsTail(_Events, frozen=True, kw_only=True, omit_defaults=True, tag="events_tail"):
     """Show the newest events, and with `follow` those that come, whichever process writes them."""
 

@@ -20,6 +20,15 @@ def told_state(payload: Json) -> str | None:
     return None
 
 
+def status_of(payload: Json) -> tuple[str, str | None] | None:
+    """Return the state that a task was seen in, and the agent's time of that; None if it was not looked at."""
+    for name in ("task", "statusUpdate"):
+        if isinstance(payload.get(name), dict):
+            status = payload[name].get("status") or {}
+            return state(status), status.get("timestamp")
+    return None
+
+
 def parts_of(payload: Json) -> list[Json]:
     """Return the parts that an event brought: of a message, of a task's answer, of an update."""
     found: list[Json] = []

@@ -74,7 +74,7 @@ class Tasks:
             return True
         (context_id, remote_context_id, state, _source, protocol_version, text, last_message_id,
          status_message_id, status_timestamp, updated_at, stored_completed_at) = stored  # fmt: skip
-        if _is_stale(observed, state, status_timestamp):
+        if is_stale(observed.state, observed.status_timestamp, state=state, status_timestamp=status_timestamp):
             return False
         new_text = to_json(body)
         if new_text != text:
@@ -212,13 +212,14 @@ class Tasks:
         return True
 
 
-def _is_stale(observed: TaskRow, state: str, status_timestamp: str | None) -> bool:
-    if state not in TERMINAL_STATES or observed.state in TERMINAL_STATES:
+def is_stale(observed: str, observed_timestamp: str | None, *, state: str, status_timestamp: str | None) -> bool:
+    """Whether a task that is in `state` was seen in an older one."""
+    if state not in TERMINAL_STATES or observed in TERMINAL_STATES:
         return False
-    if observed.status_timestamp is None or status_timestamp is None:
+    if observed_timestamp is None or status_timestamp is None:
         return True
     # Without the Z, "…:00" is before "…:00.5", as it should be.
-    return observed.status_timestamp.rstrip("Z") <= status_timestamp.rstrip("Z")
+    return observed_timestamp.rstrip("Z") <= status_timestamp.rstrip("Z")
 
 
 def _token(*place: str) -> str:

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -263,3 +264,58 @@ def test_a_page_of_a_conversation_runs_nothing(home: Home, agent: AgentProcess, 
     assert "limit" in missive(
         home, "events", "export", "--format", "html", "--context", "trip", "--limit", "2", status=64
     )
+
+
+# --- replay
+
+
+def change(home: Home, statement: str) -> None:
+    """Change a table behind the store's back."""
+    with sqlite3.connect(home.settings().paths.database) as connection:
+        assert connection.execute(statement).rowcount == 1
+    connection.close()
+
+
+def test_replay_rebuilds_the_state_and_finds_what_is_false(home: Home, agent: AgentProcess) -> None:
+    missive(home, "agent", "add", "echo", agent.url)
+    missive(home, "context", "create", "--id", "unused")
+    missive(home, "send", "echo", "hello", "--context", "trip")
+    missive(home, "context", "close", "trip")
+    missive(home, "stream", "echo", "stream 2", "--context", "tour")
+    missive(home, "agent", "rename", "echo", "parrot")
+    found = data(home, "events", "replay")
+    contexts = {each["context_id"]: each for each in found["contexts"]}
+    assert {key: each["state"] for key, each in contexts.items()} == {"trip": "closed", "tour": "open"}
+    (task_,) = found["tasks"]
+    assert (task_["agent"], task_["state"], task_["context_id"]) == ("parrot", "completed", "tour")
+    assert contexts["tour"]["event_count"] == task_["event_count"] + 1  # the request knew no task yet
+    assert found["event_count"] == sum(found["event_types"].values()) == len(data(home, "events", "list")["events"])
+    verified = data(home, "events", "replay", "--verify")
+    assert (verified["verified"], verified["differences"]) == (True, [])
+    assert "exclude each other" in missive(home, "events", "replay", "--verify", "--agent", "echo", status=64)
+
+    for statement, table, journal, stored in (
+        ("UPDATE tasks SET state = 'working'", "tasks", "completed", "working"),
+        ("UPDATE tasks SET state = 'completed', context_id = 'trip'", "tasks", "tour", "trip"),
+        ("UPDATE tasks SET task_id = 'x', context_id = 'tour'", "tasks", "missing", "completed"),
+    ):
+        change(home, statement)
+        assert "do not say the same" in missive(home, "events", "replay", "--verify", status=75)
+        wrong = differences(home)
+        assert (table, journal, stored) in wrong
+    change(home, f"UPDATE tasks SET task_id = '{task_['task_id']}'")
+    assert differences(home) == []
+    change(home, "UPDATE contexts SET state = 'open' WHERE context_id = 'trip'")
+    assert differences(home) == [("contexts", "closed", "open")]
+    change(home, "UPDATE contexts SET state = 'closed' WHERE context_id = 'unused'")
+    assert ("contexts", "open", "closed") in differences(home)
+
+
+def differences(home: Home) -> list[tuple[str, str, str]]:
+    done = subprocess.run(
+        argv(home, "events", "replay", "--verify", "--json"),
+        env={**os.environ, **home.environ}, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    found = json.loads(done.stdout)["data"]["differences"]
+    assert done.returncode == (75 if found else 0)
+    return [(each["table"], each["journal"], each["stored"]) for each in found]

@@ -52,7 +52,17 @@ def context_fork(core: Core, command: c.ContextFork) -> o.Output:
 
 
 def context_close(core: Core, command: c.ContextClose) -> o.Output:
-    row = core.store.write(lambda tables: tables.contexts.close(command.context, at=now(), summary=command.summary))
+    def write(tables: Tables) -> ContextRow:
+        from missive_host.core.recorder import journal_event
+
+        row = tables.contexts.close(command.context, at=now(), summary=command.summary)
+        about = {} if row.name is None else {"name": row.name}
+        tables.events.append(
+            journal_event("missive.context.closed", source="core", context_id=row.context_id, payload=about)
+        )
+        return row
+
+    row = core.store.write(write)
     return o.Output(
         o.ContextCloseResult(profile=core.profile, context=context_view(row), message=f"context {_title(row)} closed")
     )

@@ -11,6 +11,7 @@ from missive_host import commands as c, outputs_events as e
 from missive_host.a2a.shapes import TERMINAL
 from missive_host.core.exporting import comma_separated, ndjson, page, write_text
 from missive_host.core.journal import is_end
+from missive_host.core.replaying import Replay
 from missive_host.core.views import event_view
 from missive_host.errors import ValidationError
 from missive_host.ids import after as from_now, now
@@ -89,8 +90,8 @@ def record(view: EventView) -> Output:
     return Output(data, sequence=view.sequence)
 
 
-def number(count: int) -> str:
-    return f"{count} event{'' if count == 1 else 's'}"
+def number(count: int, noun: str = "event") -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 class _Tail:
@@ -264,3 +265,37 @@ class _Export:
         context = tables.contexts.find(str(self._command.context))
         self.count = tables.events.count(context=context.context_id)
         return list(page(tables, context, self._core.redactor.json, exported_at=now()))
+
+
+def events_replay(core: Core, command: c.EventsReplay) -> Output:
+    """Read the journal page by page, all of it from one state of the store."""
+    chosen = filters(command)
+    if command.verify and chosen:
+        raise ValidationError(f"fields `verify` and `{min(chosen)}` exclude each other", help="it takes all events")
+
+    def read(tables: Tables) -> e.EventsReplayResult:
+        replay = Replay()
+        selected = selection(tables, command)
+        seen = selected.pop("after") or 0
+        while rows := tables.events.tail(seen, limit=_PAGE, **selected):
+            replay.take(rows)
+            seen = rows[-1].sequence
+        contexts, tasks, count = replay.contexts(), replay.tasks(), replay.types.total()
+        result = e.EventsReplayResult(
+            profile=core.profile,
+            filters=chosen,
+            event_count=count,
+            event_types=dict(sorted(replay.types.items())),
+            contexts=contexts,
+            tasks=tasks,
+            message=f"{number(count)}: {number(len(contexts), 'context')}, {number(len(tasks), 'task')}",
+        )
+        if not command.verify:
+            return result
+        found = tuple(replay.differences(tables))
+        told = number(len(found), "difference") if found else "the tables say the same"
+        return msgspec.structs.replace(
+            result, verified=not found, differences=found, message=f"{result.message}; {told}"
+        )
+
+    return Output(core.store.read(read))

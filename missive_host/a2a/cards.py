@@ -34,6 +34,8 @@ class FetchedCard(msgspec.Struct, frozen=True):
     expires_at: str
     etag: str | None = None
     last_modified: str | None = None
+    date: str | None = None
+    """What time the agent says it is."""
 
 
 def check_url(url: str) -> str:
@@ -111,6 +113,7 @@ async def fetch_card(
             expires_at=stamp(fetched + timedelta(seconds=age)),
             etag=response.header("etag") or (etag if card is None else None),
             last_modified=response.header("last-modified") or (last_modified if card is None else None),
+            date=response.header("date"),
         )
     raise TransportError(f"no card was found at {candidates[0]}")
 

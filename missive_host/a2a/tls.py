@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Mapping
 
+    from missive_host.a2a.http_head import Url
+
 
 class Tls:
     """Holds the client's one `ssl.SSLContext`. Reading the CA bundle takes 13 ms, so it waits for the first use."""
@@ -23,6 +25,31 @@ class Tls:
         if self._context is None:
             self._context = _make(self._environ)
         return self._context
+
+
+async def certificate_end(url: Url, environ: Mapping[str, str]) -> float | None:
+    """Return until when the certificate of an ``https`` address holds, in seconds since 1970.
+
+    None if it is reached through a proxy. Raises `OSError`, of which `ssl.SSLError` is one, and `ConfigError`.
+    """
+    import ssl
+
+    import anyio
+    from anyio.streams.tls import TLSAttribute
+
+    from missive_host.a2a.proxy import Proxies
+
+    if Proxies(environ).proxy_for(url) is not None:
+        return None
+    stream = await anyio.connect_tcp(
+        url.host, url.port, tls=True, ssl_context=Tls(environ).context(), tls_standard_compatible=False
+    )
+    try:
+        found = stream.extra(TLSAttribute.peer_certificate) or {}  # noqa: S610 - not Django
+    finally:
+        await anyio.aclose_forcefully(stream)
+    ends = found.get("notAfter")
+    return float(ssl.cert_time_to_seconds(ends)) if isinstance(ends, str) else None
 
 
 def _make(environ: Mapping[str, str]) -> ssl.SSLContext:

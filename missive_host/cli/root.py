@@ -44,6 +44,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "plugin": ("missive_host.cli.plugin:plugin", "See which plugins there are and what they provide."),
     "contract": ("missive_host.cli.contract:contract", "The JSON Schemas of what missive reads and writes."),
     "config": ("missive_host.cli.config:config", "Show and check the configuration."),
+    "doctor": ("missive_host.cli.doctor:doctor", "See what is broken, and the command that mends it."),
     "demo": ("missive_host.cli.demo:demo", "Three small agents, and messages to them, on this machine."),
     "completion": ("missive_host.cli.completion:completion", "Print the completion script of a shell."),
 }

@@ -26,7 +26,9 @@ from missive_host.security.secrets import Secret
 from missive_host.store.rows import AgentRow, CardRow
 
 if TYPE_CHECKING:
+    from missive_host.config.model import Protocol
     from missive_host.core.core import Core
+    from missive_host.security.options import CallOptions
     from missive_host.store import Tables
 
 T = TypeVar("T")
@@ -87,16 +89,8 @@ class Agents:
 
         A header is replaced by a later source: auth ref, then ``--bearer-token-env``, then ``--header``.
         """
-        options, protocol = self._core.options, self._core.settings.config.protocol
-        merged: dict[str, tuple[str, str]] = {"user-agent": ("User-Agent", USER_AGENT)}
-        extensions = (*protocol.extensions, *options.extensions)
-        if extensions:
-            merged["a2a-extensions"] = ("A2A-Extensions", ", ".join(extensions))
-        for name, value in (*protocol.service_parameters.items(), *options.service_params):
-            merged[name.lower()] = (name, value)
-        for name, secret in (*self._credential(row), *options.headers):
-            merged[name.lower()] = (name, secret.reveal())
-        return list(merged.values())
+        core = self._core
+        return call_headers(core.settings.config.protocol, core.options, self._credential(row))
 
     def _credential(self, row: AgentRow) -> tuple[tuple[str, Secret], ...]:
         name = row.auth_ref
@@ -321,6 +315,21 @@ class Agents:
             if client.interface == before:
                 raise
         return await call(client), client
+
+
+def call_headers(
+    protocol: Protocol, options: CallOptions, credential: tuple[tuple[str, Secret], ...]
+) -> list[tuple[str, str]]:
+    """Return the headers of a call: those of config and flags, and an agent's credential."""
+    merged: dict[str, tuple[str, str]] = {"user-agent": ("User-Agent", USER_AGENT)}
+    extensions = (*protocol.extensions, *options.extensions)
+    if extensions:
+        merged["a2a-extensions"] = ("A2A-Extensions", ", ".join(extensions))
+    for name, value in (*protocol.service_parameters.items(), *options.service_params):
+        merged[name.lower()] = (name, value)
+    for name, secret in (*credential, *options.headers):
+        merged[name.lower()] = (name, secret.reveal())
+    return list(merged.values())
 
 
 def _card_may_be_old(error: MissiveError) -> bool:

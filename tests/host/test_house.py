@@ -28,7 +28,7 @@ PLUGINS = {folder.name: folder for folder in sorted(ROOT.glob("plugins/*/missive
 LEAVES = {"__version__", "errors", "ids"}
 WORDS = LEAVES | {"commands", "outputs"}
 """The command model and the result documents."""
-FOR_PEOPLE = {"outputs_host", "outputs_plugins", "outputs_chat"}
+FOR_PEOPLE = {"outputs_host", "outputs_plugins", "outputs_chat", "outputs_doctor"}
 """The result documents that only the command line has."""
 RESULTS = {file.stem for file in HOST.glob("outputs_*.py")} - FOR_PEOPLE
 """The result documents of one noun each, so that a command imports only its own."""
@@ -50,6 +50,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "outputs_collectives": {"errors", "outputs"},
     "outputs_events": {"outputs"},
     "outputs_gateway": {"outputs"},
+    "outputs_doctor": {"outputs"},
     "outputs_groups": {"outputs"},
     "outputs_intake": {"errors", "outputs"},
     "outputs_jobs": {"errors", "outputs"},
@@ -88,10 +89,25 @@ MAY_IMPORT: dict[str, set[str]] = {
     "testing": WORDS | AUTHORS | {"adapter_options", "config", "contracts", "core", "gateway", "plugins", "security"},
     "demo": WORDS | AUTHORS | {"config", "core", "plugins", "security"},
     "gateway": BELOW_CORE | {"adapter_options", "filters", "core", "plugins", "runner"},
+    "doctor": {
+        "__version__",
+        "a2a",
+        "adapter_options",
+        "config",
+        "core",
+        "errors",
+        "filters",
+        "gateway",
+        "outputs_doctor",
+        "outputs_gateway",
+        "protocols",
+        "security",
+        "store",
+    },
     "scaffold": {"__version__", "errors"},
     "cli": BELOW_CORE
     | FOR_PEOPLE
-    | {"adapter_options", "core", "demo", "filters", "gateway", "plugins", "runner", "scaffold"},
+    | {"adapter_options", "core", "demo", "doctor", "filters", "gateway", "plugins", "runner", "scaffold"},
     "__init__": set(),
     "__main__": {"cli"},
 }
@@ -217,7 +233,7 @@ def test_a_plugin_leaves_agents_and_the_store_to_the_host(plugin: str) -> None:
 
 def test_nothing_below_the_doors_knows_them_even_for_typing() -> None:
     doors = {"cli", "gateway"}
-    above = {*doors, "__main__", "testing"}
+    above = {*doors, "__main__", "doctor", "testing"}
     wrong = [
         str(item)
         for item in IMPORTS

@@ -1,0 +1,123 @@
+"""A look at a store that may be broken. Nothing is written, made or brought up to date."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from missive_host.errors import MissiveError, StorageError
+from missive_host.store.connection import APPLICATION_ID, storage_error
+from missive_host.store.migrate import SCHEMA_VERSION
+from missive_host.store.rows import AgentRow
+
+if TYPE_CHECKING:
+    import sqlite3
+    from pathlib import Path
+
+_OPERATIONS = 100_000
+"""SQLite's steps between two looks at the clock."""
+_LOCK_SECONDS = 2.0
+_BUSY = 5
+_INTERRUPTED = 9
+_ACCESS = (3, 8, 14, 23)
+_DISK = (10, 13)
+
+
+class Examined(msgspec.Struct):
+    """What was found. Fields below the first that failed are not filled."""
+
+    exists: bool
+    known_version: int = SCHEMA_VERSION
+    version: int | None = None
+    error: StorageError | None = None
+    """Why it cannot be opened or written."""
+    cause: Literal["contents", "access", "disk"] = "contents"
+    """Where that lies: in what the file holds, in who may use it, in the disk."""
+    locked: bool = False
+    whole: bool | None = None
+    """Whether SQLite finds everything in order; None: it did not come to an end in time."""
+    damage: tuple[str, ...] = ()
+    agents: tuple[AgentRow, ...] = ()
+    newest_event: str | None = None
+
+
+def examine(path: Path, seconds: float) -> Examined:
+    """Look at the store within so many seconds. Raises nothing of SQLite's."""
+    import sqlite3
+
+    found = Examined(exists=path.exists())
+    if not found.exists:
+        return found
+    deadline = time.monotonic() + seconds
+    try:
+        connection = _open(path, "ro", min(_LOCK_SECONDS, seconds))
+        try:
+            _read(connection, path, found, deadline)
+        finally:
+            connection.close()
+        if found.error is None:
+            _lock(path, min(_LOCK_SECONDS, seconds))
+    except sqlite3.Error as error:
+        if _code(error) == _BUSY:
+            found.locked = True
+        else:
+            found.error = storage_error(error, path)
+            found.cause = "access" if _code(error) in _ACCESS else "disk" if _code(error) in _DISK else "contents"
+    except OSError as error:
+        found.cause = "access"
+        found.error = StorageError(f"the store {path} cannot be read: {(error.strerror or str(error)).lower()}")
+    return found
+
+
+def _read(connection: sqlite3.Connection, path: Path, found: Examined, deadline: float) -> None:
+    import sqlite3
+
+    read = connection.execute
+    application = read("PRAGMA application_id").fetchone()[0]
+    found.version = version = int(read("PRAGMA user_version").fetchone()[0])
+    if application != APPLICATION_ID and (application or version or read("SELECT 1 FROM sqlite_schema").fetchone()):
+        found.error = StorageError(f"{path} is a database of another program")
+        return
+    if version > SCHEMA_VERSION:
+        return
+    connection.set_progress_handler(lambda: time.monotonic() > deadline, _OPERATIONS)
+    try:
+        lines = [str(row[0]) for row in read("PRAGMA integrity_check(20)")]
+        found.whole, found.damage = lines == ["ok"], () if lines == ["ok"] else tuple(lines)
+    except sqlite3.OperationalError as error:
+        if _code(error) != _INTERRUPTED:
+            raise
+    connection.set_progress_handler(None, 0)
+    if version:
+        from missive_host.store.agents import Agents
+
+        try:
+            found.agents = tuple(Agents(connection).list())
+            newest = read("SELECT timestamp FROM events ORDER BY sequence DESC LIMIT 1").fetchone()
+            found.newest_event = newest[0] if newest else None
+        except (sqlite3.Error, MissiveError, msgspec.MsgspecError):
+            if found.whole:
+                raise
+
+
+def _lock(path: Path, seconds: float) -> None:
+    """Find out whether a write could begin; it ends at once, and nothing is written."""
+    connection = _open(path, "rw", seconds)
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("ROLLBACK")
+    finally:
+        connection.close()
+
+
+def _open(path: Path, mode: str, seconds: float) -> sqlite3.Connection:
+    import sqlite3
+
+    name = str(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+    return sqlite3.connect(f"file:{name}?mode={mode}", uri=True, timeout=seconds, isolation_level=None)
+
+
+def _code(error: sqlite3.Error) -> int:
+    return int(getattr(error, "sqlite_errorcode", 0) or 0) & 0xFF

@@ -1,0 +1,446 @@
+"""``missive doctor`` on homes in which something is broken: it names the fault, and a command that mends it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import resource
+import signal
+import socket
+import sqlite3
+import ssl
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from email.utils import format_datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from support.misbehaving import Exchange, Misbehaving, Start, reply
+from support.terminals import AtTerminal
+
+if TYPE_CHECKING:
+    from cli.conftest import Missive
+
+    from missive_host.demo.fleet import AgentProcess
+
+SECRET = "a-secret-that-nobody-may-see-0451"
+
+
+class Home:
+    """A home that can be broken, and what the doctor says about it."""
+
+    def __init__(self, missive: Missive) -> None:
+        self.missive = missive
+        self.config_file = missive.home / "config.toml"
+        self.state = missive.home / "missive/state/profiles/default"
+        self.store = self.state / "missive.sqlite3"
+
+    def config(self, text: str) -> None:
+        self.config_file.write_text(text)
+        self.missive.env["MISSIVE_CONFIG"] = str(self.config_file)
+
+    def used(self) -> None:
+        """Let a store be there."""
+        self.missive.ok("agent", "list")
+
+    def look(self, *words: str, code: int, **options: Any) -> dict[str, dict[str, Any]]:
+        """Return the checks by id; the exit code, the document and the error must agree."""
+        done = subprocess.run(
+            self.missive.argv("doctor", "--json", *words),
+            env=self.missive.env,
+            cwd=self.missive.home,
+            capture_output=True,
+            text=True,
+            timeout=90,
+            **options,
+        )
+        assert done.returncode == code, (done.stdout, done.stderr)
+        assert SECRET not in done.stdout + done.stderr
+        document = json.loads(done.stdout)
+        assert document["kind"] == "doctor"
+        data = document["data"]
+        assert data["overall"]["exit_code"] == code
+        assert data["overall"]["check_count"] == len(data["checks"])
+        if code:
+            error = json.loads(done.stderr)["data"]
+            assert (error["category"], error["exit_code"]) == ("orchestration", code)
+        for check in data["checks"]:
+            assert check["hints"] or check["status"] in ("pass", "skipped"), check
+        return {check["id"]: check for check in data["checks"]}
+
+    def fails(self, check: str, *words: str, code: int, says: str, mends: str, **options: Any) -> dict[str, Any]:
+        """Look, and expect this check to fail with these words, and a command with these among its hints."""
+        found = self.look(*words, code=code, **options)[check]
+        assert found["status"] == "fail", found
+        assert found["severity"] == "error"
+        assert found["exit_code"] == code
+        assert says in found["message"], found
+        assert any(mends in hint for hint in found["hints"]), found
+        return found
+
+
+@pytest.fixture
+def home(missive: Missive) -> Home:
+    return Home(missive)
+
+
+def test_a_home_in_order(home: Home, agent: AgentProcess) -> None:
+    home.config(f'[agents.echo]\nbase_url = "{agent.url}"\n')
+    home.used()
+    checks = home.look(code=0)
+    for name in ("binary.version", "plugins.load", "config.discovery_validation", "state.paths", "store.integrity"):
+        assert checks[name]["status"] == "pass", checks[name]
+    assert checks["a2a.endpoints.echo"]["status"] == "pass"
+    schema = checks["store.sqlite_migrations"]["data"]
+    assert schema["version"] == schema["known_version"]
+
+
+def test_it_changes_nothing(home: Home) -> None:
+    checks = home.look(code=0)
+    assert checks["store.sqlite_migrations"]["status"] == "skipped"
+    assert not (home.missive.home / "missive").exists()
+
+
+# --- the configuration
+
+
+def test_a_config_that_is_not_toml(home: Home) -> None:
+    home.config("[agents\n")
+    found = home.fails("config.discovery_validation", code=78, says="not TOML", mends=f"vi}} +1 {home.config_file}")
+    assert found["data"]["problems"]
+
+
+def test_an_unknown_key(home: Home) -> None:
+    home.config('[agents.echo]\nbase_ulr = "http://127.0.0.1:1"\n')
+    home.fails("config.discovery_validation", code=78, says="'base_url'", mends=f"vi}} +1 {home.config_file}")
+
+
+def test_a_config_that_is_not_there(home: Home) -> None:
+    home.missive.env["MISSIVE_CONFIG"] = "/nowhere/config.toml"
+    home.fails("config.discovery_validation", code=78, says="does not exist", mends="unset MISSIVE_CONFIG")
+
+
+def test_a_config_that_everybody_can_change(home: Home) -> None:
+    home.config("")
+    home.config_file.chmod(0o666)
+    home.fails("config.discovery_validation", code=78, says="other users", mends=f"chmod go-w {home.config_file}")
+
+
+def test_a_home_that_is_no_path(home: Home) -> None:
+    home.missive.env["MISSIVE_HOME"] = "here"
+    home.fails("config.discovery_validation", code=78, says="not an absolute path", mends="export MISSIVE_HOME=")
+
+
+# --- folders and disk
+
+
+def test_a_state_folder_that_others_can_change(home: Home) -> None:
+    home.used()
+    home.state.chmod(0o777)
+    home.fails("state.paths", code=75, says="other users can change", mends=f"chmod 700 {home.state}")
+
+
+def test_a_store_that_others_can_read(home: Home) -> None:
+    home.used()
+    home.store.chmod(0o644)
+    found = home.look(code=0)["state.paths"]
+    assert found["status"] == "warning"
+    assert found["hints"] == [f"chmod 600 {home.store}"]
+
+
+def test_a_file_in_the_place_of_a_folder(home: Home) -> None:
+    home.state.parent.mkdir(parents=True)
+    home.state.write_text("in the way")
+    home.fails("state.paths", code=75, says="is in the way", mends=f"mv {home.state}")
+
+
+def test_a_disk_that_takes_nothing(home: Home) -> None:
+    home.used()
+
+    def limit() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1024, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+
+    home.fails("disk.space", code=75, says="nothing can be written", mends="df -h", preexec_fn=limit)
+
+
+# --- the store
+
+
+def test_a_damaged_store(home: Home) -> None:
+    home.used()
+    with home.store.open("r+b") as file:
+        file.seek(4096)
+        file.write(os.urandom(8192))
+    found = home.look(code=75)
+    broken = [check for check in found.values() if check["category"] == "store" and check["status"] == "fail"]
+    assert "is damaged" in broken[0]["message"]
+    assert any(".recover" in hint for hint in broken[0]["hints"])
+
+
+def test_a_store_that_is_no_database(home: Home) -> None:
+    home.state.mkdir(parents=True, mode=0o700)
+    home.store.write_bytes(b"no database" * 1000)
+    home.store.chmod(0o600)
+    home.fails("store.sqlite_migrations", code=75, says="is not a SQLite database", mends=f"mv {home.store}")
+
+
+def test_a_newer_schema(home: Home) -> None:
+    home.used()
+    with sqlite3.connect(home.store) as connection:
+        connection.execute("PRAGMA user_version = 999")
+    connection.close()
+    home.fails(
+        "store.sqlite_migrations", code=75, says="schema version 999", mends="pip install --upgrade missive-host"
+    )
+
+
+def test_a_locked_store(home: Home) -> None:
+    home.used()
+    connection = sqlite3.connect(home.store, isolation_level=None)
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        home.fails("store.writable", code=75, says="is locked", mends=f"fuser {home.store}")
+    finally:
+        connection.close()
+
+
+# --- credentials
+
+
+def test_a_missing_secret(home: Home, agent: AgentProcess) -> None:
+    home.config(f'[agents.echo]\nbase_url = "{agent.url}"\nauth_ref = "main"\n[auth_refs.main]\nenv = "NO_TOKEN"\n')
+    home.fails("credentials.main", code=77, says="NO_TOKEN is not set", mends="export NO_TOKEN")
+    assert "credentials.main" in home.look(code=77)["a2a.endpoints.echo"]["message"]
+
+
+def test_a_secret_is_never_shown(home: Home, agent: AgentProcess) -> None:
+    home.config(
+        f'[auth_refs.main]\nenv = "TOKEN"\n[agents.echo]\nbase_url = "{agent.url}/{SECRET}"\nauth_ref = "main"\n'
+    )
+    home.missive.env["TOKEN"] = SECRET
+    checks = home.look(code=69)
+    assert checks["credentials.main"]["status"] == "pass"
+
+
+# --- agents
+
+
+def test_an_agent_that_is_down(home: Home) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+        home.missive.ok("agent", "add", "gone", url)
+        home.fails("a2a.endpoints.gone", code=69, says="could not connect", mends="missive agent update gone URL")
+
+
+def test_an_agent_that_does_not_answer(home: Home, misbehaving: Start) -> None:
+    server = misbehaving(lambda exchange: exchange.hang(), card=False)
+    home.config(f'[agents.slow]\nbase_url = "{server.url}"\n')
+    home.fails("a2a.endpoints.slow", "--timeout", "2s", code=69, says="within 2 s", mends="missive doctor --timeout 4s")
+
+
+def test_a_card_that_is_none(home: Home, misbehaving: Start) -> None:
+    server = misbehaving(reply(200, {"hello": "world"}), card=False)
+    home.missive.ok("agent", "add", "odd", server.url)
+    home.fails("a2a.endpoints.odd", code=76, says="no Agent Card", mends="missive agent update odd URL")
+
+
+def test_a_clock_that_is_off(home: Home, misbehaving: Start) -> None:
+    servers: list[Misbehaving] = []
+
+    def card(exchange: Exchange) -> None:
+        future = dt.datetime.now(dt.UTC) + dt.timedelta(hours=3)
+        exchange.reply(200, servers[0].card(), headers={"Date": format_datetime(future, usegmt=True)})
+
+    servers.append(misbehaving(card, card=False))
+    home.config(f'[agents.ahead]\nbase_url = "{servers[0].url}"\n')
+    home.fails("clock.skew", code=78, says="ahead is 3 hours ahead", mends="timedatectl set-ntp true")
+
+
+def test_a_journal_of_the_future(home: Home) -> None:
+    home.used()
+    with sqlite3.connect(home.store) as connection:
+        connection.execute(
+            "INSERT INTO events (event_id, timestamp, source, event_type, payload_json, metadata_json)"
+            " VALUES ('x', '2199-01-01T00:00:00.000000Z', 'local', 'x', '{}', '{}')"
+        )
+    connection.close()
+    home.fails("clock.skew", code=78, says="the clock of this machine is behind", mends="timedatectl")
+
+
+# --- certificates
+
+
+@contextmanager
+def serving(folder: Path, ends: dt.timedelta) -> Iterator[str]:
+    """Run an https server whose certificate ends then; SSL_CERT_FILE is to be ``cert.pem``."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = dt.datetime.now(dt.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(days=30))
+        .not_valid_after(now + ends)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    (folder / "cert.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    (folder / "key.pem").write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+    listener = socket.create_server(("127.0.0.1", 0))
+    url = f"https://localhost:{listener.getsockname()[1]}"
+    interface = {"url": url, "protocolBinding": "JSONRPC", "protocolVersion": "1.0"}
+    body = json.dumps({"name": "tls", "version": "1", "supportedInterfaces": [interface]}).encode()
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+
+    def serve() -> None:
+        while True:
+            try:
+                raw, _ = listener.accept()
+            except OSError:
+                return
+            try:
+                with context.wrap_socket(raw, server_side=True) as connection:
+                    if connection.recv(65536):
+                        connection.sendall(head + body)
+            except OSError:
+                raw.close()
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield url
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join(5)
+
+
+def test_an_expired_certificate(home: Home, tmp_path: Path) -> None:
+    with serving(tmp_path, dt.timedelta(days=-1)) as url:
+        home.missive.env["SSL_CERT_FILE"] = str(tmp_path / "cert.pem")
+        home.config(f'[agents.tls]\nbase_url = "{url}"\n')
+        home.fails("a2a.endpoints.tls", code=69, says="expired", mends="certbot renew")
+        home.fails("a2a.tls.tls", code=69, says="expired", mends="certbot renew")
+
+
+def test_a_certificate_that_expires_soon(home: Home, tmp_path: Path) -> None:
+    with serving(tmp_path, dt.timedelta(days=3, hours=1)) as url:
+        home.missive.env["SSL_CERT_FILE"] = str(tmp_path / "cert.pem")
+        home.config(f'[agents.tls]\nbase_url = "{url}"\n')
+        checks = home.look(code=0)
+        assert checks["a2a.endpoints.tls"]["status"] == "pass"
+        assert checks["a2a.tls.tls"]["status"] == "warning"
+        assert "3 more days" in checks["a2a.tls.tls"]["message"]
+
+
+def test_a_certificate_of_a_stranger(home: Home, tmp_path: Path) -> None:
+    with serving(tmp_path, dt.timedelta(days=90)) as url:
+        home.config(f'[agents.tls]\nbase_url = "{url}"\n')
+        home.fails("a2a.tls.tls", code=69, says="not accepted", mends="export SSL_CERT_FILE=")
+
+
+# --- plugins and adapters
+
+
+def test_a_broken_plugin(home: Home) -> None:
+    (home.missive.home / "crooked.py").write_text("raise RuntimeError('crooked')\n")
+    home.config('[plugins]\nfiles = ["crooked.py"]\n')
+    home.fails("plugins.crooked", code=78, says="crooked", mends="export MISSIVE_PLUGINS_DISABLED=crooked")
+
+
+def test_an_adapter_whose_extra_is_missing(home: Home) -> None:
+    (home.missive.home / "lacking.py").write_text(
+        "from missive_host.hookspecs import hookimpl\n"
+        "from missive_host.specs import AdapterSpec\n"
+        "@hookimpl\n"
+        "def missive_adapters():\n"
+        "    return [AdapterSpec(name='lacking', summary='Lacks.', factory='lacking:make', extra='all',"
+        " requires=('no_such_module_anywhere',))]\n"
+    )
+    home.config('[plugins]\nfiles = ["lacking.py"]\n[adapters.door]\nkind = "lacking"\n')
+    home.fails("adapters.door", code=78, says="no_such_module_anywhere", mends="install")
+
+
+def test_an_adapter_with_an_unknown_option(home: Home) -> None:
+    home.config('[adapters.drop]\nkind = "file-drop"\n[adapters.drop.settings]\nimbox = "in"\noutbox = "out"\n')
+    home.fails("adapters.drop", code=64, says="did you mean 'inbox'", mends=f"vi}} {home.config_file}")
+
+
+# --- the gateway
+
+
+def test_a_gateway_that_is_dead_with_its_socket_left(home: Home) -> None:
+    home.config('[gateway]\nbind_address = "127.0.0.1:0"\n')
+    with home.missive.start(
+        "gateway", "run", "--port", "0", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as gateway:
+        _wait(lambda: home.missive.run("gateway", "status", "--quiet").returncode == 0)
+        assert home.look(code=0)["gateway.status"]["status"] == "pass"
+        gateway.kill()
+        gateway.wait()
+    home.fails("gateway.status", code=69, says="is dead and has left its socket", mends="missive gateway run")
+
+
+def _wait(done: Any) -> None:
+    end = time.monotonic() + 60
+    while not done():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def test_a_gateway_that_should_run(home: Home) -> None:
+    home.config('[adapters.drop]\nkind = "file-drop"\n[adapters.drop.settings]\ninbox = "in"\noutbox = "out"\n')
+    found = home.look(code=0)["gateway.status"]
+    assert found["status"] == "warning"
+    assert found["hints"][0] == "missive gateway run"
+
+
+# --- everything at once, and how it looks
+
+
+def test_when_everything_is_broken_everything_is_named(home: Home) -> None:
+    home.missive.ok("agent", "add", "gone", "http://127.0.0.1:9")
+    home.config("[agents\n")
+    home.state.chmod(0o777)
+    (home.state / "gateway.sock").touch()
+    checks = home.look(code=78)
+    failed = {name for name, check in checks.items() if check["status"] == "fail"}
+    assert {"config.discovery_validation", "state.paths", "a2a.endpoints.gone", "gateway.status"} <= failed
+
+
+def test_people_see_a_table_and_below_it_what_mends(home: Home) -> None:
+    home.config('[output]\nfromat = "json"\n')
+    done = home.missive.run("doctor")
+    assert done.returncode == 78
+    assert done.stdout.startswith("CHECK ")
+    assert f"try  ${{EDITOR:-vi}} +2 {home.config_file}\n" in done.stdout
+    assert "1 check failed" in done.stderr
+    assert "\r" not in done.stderr
+
+
+def test_a_terminal_has_a_line_that_says_what_it_waits_for(home: Home, misbehaving: Start) -> None:
+    server = misbehaving(lambda exchange: exchange.hang(), card=False)
+    home.config(f'[agents.slow]\nbase_url = "{server.url}"\n')
+    words = ("-m", "missive_host", "doctor", "--timeout", "3s")
+    with AtTerminal(words, env=home.missive.env, cwd=home.missive.home) as terminal:
+        terminal.until("checked; a2a.endpoints.slow")
+        assert terminal.end() == 69

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -60,9 +61,11 @@ def _doctor(app: App) -> None:
         seconds=SECONDS if options.timeout is None else options.timeout,
         progress=line,
     )
+    stdout = sys.stdout
     try:
         result = run_watched(app, lambda: diagnose(what), app.redactor.text)
     finally:
+        sys.stdout = stdout  # while a plugin is imported it is standard error, and one may never come to an end
         line.close()
     app.emit(Output(result), show)
     if result.overall.exit_code:

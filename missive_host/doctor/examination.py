@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 import anyio
-import anyio.to_thread
 import msgspec
 
 from missive_host.config.model import Agent as AgentBlock
@@ -231,7 +231,7 @@ class _Run:
         try:
             with anyio.fail_after(seconds):
                 if in_thread is not None:
-                    await anyio.to_thread.run_sync(lambda: found.extend(in_thread()), abandon_on_cancel=True)
+                    found.extend(await _in_thread(lambda: tuple(in_thread())))
                 elif on_loop is not None:
                     found.extend(await on_loop())
         except TimeoutError:
@@ -274,6 +274,35 @@ class _Run:
             message=said,
         )
         return msgspec.convert(self.redactor.known(msgspec.to_builtins(result)), DoctorResult)
+
+
+async def _in_thread(work: Callable[[], T]) -> T:
+    """Run `work` in a thread that may be abandoned; anyio's own would keep the process from ending."""
+    import asyncio
+    from threading import Thread
+
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: T | None, error: BaseException | None) -> None:
+        if done.done():
+            return
+        if error is not None:
+            done.set_exception(error)
+        else:
+            done.set_result(result)  # type: ignore[arg-type]
+
+    def run() -> None:
+        result, error = None, None
+        try:
+            result = work()
+        except Exception as raised:  # noqa: BLE001 - raised again on the loop
+            error = raised
+        with suppress(RuntimeError):  # the loop has been closed: nobody waits any more
+            loop.call_soon_threadsafe(settle, result, error)
+
+    Thread(target=run, name="missive doctor", daemon=True).start()
+    return await done
 
 
 def _configured(alias: str, block: AgentBlock) -> remote.Agent:

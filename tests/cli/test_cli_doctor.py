@@ -367,6 +367,12 @@ def test_a_broken_plugin(home: Home) -> None:
     home.fails("plugins.crooked", code=78, says="crooked", mends="export MISSIVE_PLUGINS_DISABLED=crooked")
 
 
+def test_a_plugin_that_does_not_come_to_an_end(home: Home) -> None:
+    (home.missive.home / "endless.py").write_text("import time\ntime.sleep(3600)\n")
+    home.config('[plugins]\nfiles = ["endless.py"]\n')
+    home.fails("plugins.load", "--timeout", "2s", code=69, says="no answer within 2 s", mends="doctor --timeout 4s")
+
+
 def test_an_adapter_whose_extra_is_missing(home: Home) -> None:
     (home.missive.home / "lacking.py").write_text(
         "from missive_host.hookspecs import hookimpl\n"

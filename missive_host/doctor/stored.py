@@ -65,7 +65,11 @@ def _mending(path: Path, cause: str) -> tuple[str, ...]:
         return (f"chmod 600 {file} && chmod 700 {quoted(path.parent)}", f"sudo chown $(id -u) {file}")
     if cause == "disk":
         return (f"df -h {quoted(path.parent)}",)
-    return (f"mv {file} {quoted(f'{path}.broken')}", f"sqlite3 {quoted(f'{path}.broken')} .recover | sqlite3 {file}")
+    return (
+        "missive store restore BACKUP  (of missive store backup)",
+        f"mv {file} {quoted(f'{path}.broken')}",
+        f"sqlite3 {quoted(f'{path}.broken')} .recover | sqlite3 {file}",
+    )
 
 
 def _schema(path: Path, version: int, known: int) -> DoctorCheck:

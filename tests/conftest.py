@@ -6,6 +6,7 @@ import os
 import signal
 
 import pytest
+from hypothesis import settings
 from support.loops import Loop
 
 pytest_plugins = [
@@ -21,6 +22,9 @@ pytest_plugins = [
 def anyio_backend() -> tuple[str, dict[str, object]]:
     return "asyncio", {"loop_factory": Loop}
 
+
+settings.register_profile("missive", deadline=None)  # how long an example takes is the machine's matter
+settings.load_profile("missive")
 
 ABSENT = frozenset(os.environ.get("MISSIVE_TEST_WITHOUT", "").split())
 """Servers that cannot be had on this machine, said by whoever runs the tests. A server that is absent and not named

@@ -46,7 +46,7 @@ def _any_case(word: str) -> str:
 
 # --- configuration
 
-_SECRET = ("env", "file", "keyring_service", "keyring_account")
+_SECRET = ("env", "file", "keyring_service", "keyring_account", "secret")
 
 
 def _needs(*fields: str) -> Schema:
@@ -71,9 +71,10 @@ _RESERVED = {
 }
 _ONE_SECRET: Schema = {
     "allOf": [
-        {"if": _source("file", _FILE), "then": _needs("file")},
+        {"if": {"required": ["secret"], "properties": {"kind": ABSENT}}, "then": _needs("secret")},
+        {"if": _source("file", {**_FILE, "properties": {"secret": ABSENT}}), "then": _needs("file")},
         {
-            "if": _source("keyring", {**_KEYRING, "properties": {"file": ABSENT}}),
+            "if": _source("keyring", {**_KEYRING, "properties": dict.fromkeys(("file", "secret"), ABSENT)}),
             "then": _needs("keyring_service", "keyring_account"),
         },
         {"if": _source("env", {"properties": dict.fromkeys(_SECRET[1:], ABSENT)}), "then": _needs("env")},

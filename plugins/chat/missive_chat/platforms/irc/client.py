@@ -364,21 +364,21 @@ class IrcPlatform:
     async def check(self) -> tuple[Check, ...]:
         return doctor.look(self._connected(), self._channels, nick=self._nick, tls=self._tls, trust=self._trust_nicks)
 
-    # --- what IRC does not have
+    # --- what IRC does not have: it is not declared, so the bridge never calls it
 
     async def edit(
         self, place: Place, message_id: str, text: str, *, buttons: tuple[Button, ...] = (), final: bool = False
     ) -> None:
-        raise NotImplementedError
+        raise NotImplementedError("IRC changes no message")
 
     async def find(self, message: Outgoing) -> str | None:
-        raise NotImplementedError
+        raise NotImplementedError("IRC cannot be asked for a message")
 
     async def react(self, place: Place, message_id: str, reaction: Reaction, *, instead_of: Reaction | None) -> None:
-        raise NotImplementedError
+        raise NotImplementedError("IRC has no reactions")
 
     async def typing(self, place: Place) -> None:
-        raise NotImplementedError
+        raise NotImplementedError("IRC does not show who types")
 
     async def download(self, attachment: Attachment, path: Path, *, limit: int) -> int:
-        raise NotImplementedError
+        raise NotImplementedError("IRC has no files")

@@ -276,7 +276,7 @@ class XmppPlatform:
         return await files.fetch(attachment, path, limit=limit)
 
     async def react(self, place: Place, message_id: str, reaction: Reaction, *, instead_of: Reaction | None) -> None:
-        raise NotImplementedError
+        raise NotImplementedError("reactions are not declared, so the bridge never calls this")
 
     async def check(self) -> tuple[Check, ...]:
         stream = self._connected(None)

@@ -27,6 +27,10 @@ from cryptography.x509.oid import NameOID
 from support.misbehaving import Exchange, Misbehaving, Start, reply
 from support.terminals import AtTerminal
 
+from missive_host.config.paths import profile_paths
+from missive_host.gateway.control import control_path
+from missive_host.gateway.folders import make_private
+
 if TYPE_CHECKING:
     from cli.conftest import Missive
 
@@ -427,8 +431,11 @@ def test_when_everything_is_broken_everything_is_named(home: Home) -> None:
     home.missive.ok("agent", "add", "gone", "http://127.0.0.1:9")
     home.config("[agents\n")
     home.state.chmod(0o777)
-    (home.state / "gateway.sock").touch()
+    socket_file = control_path(profile_paths("default", home.missive.env))  # elsewhere, if the home's name is long
+    make_private(socket_file.parent)
+    socket_file.touch()
     checks = home.look(code=78)
+    socket_file.unlink()
     failed = {name for name, check in checks.items() if check["status"] == "fail"}
     assert {"config.discovery_validation", "state.paths", "a2a.endpoints.gone", "gateway.status"} <= failed
 

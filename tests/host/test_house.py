@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 HOST = ROOT / "missive_host"
 PLUGINS = {folder.name: folder for folder in sorted(ROOT.glob("plugins/*/missive_*")) if folder.is_dir()}
 
-LEAVES = {"__version__", "errors", "ids"}
+LEAVES = {"__version__", "errors", "ids", "telemetry"}
 WORDS = LEAVES | {"commands", "outputs"}
 """The command model and the result documents."""
 FOR_PEOPLE = {"outputs_host", "outputs_plugins", "outputs_chat", "outputs_doctor"}
@@ -42,6 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "deprecation": set(),
     "errors": set(),
     "ids": set(),
+    "telemetry": set(),
     "commands": {"errors"},
     "outputs": {"errors"},
     "outputs_host": {"outputs"},

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 from typing import TYPE_CHECKING
 
+from missive_chat import conversations
 from support.chat.bridges import bridge_of
+
+from missive_host.demo.fleet import AgentSpec, Fleet
 
 if TYPE_CHECKING:
     from support.chat.bridges import Town
@@ -59,6 +64,19 @@ async def test_the_question_is_still_open_after_a_kill(home: Home, agent: AgentP
         town.say("Me", room=DM)
         await town.until(lambda: len(town.texts()) == 2)
         assert town.texts()[1] == "You answered: Me"
+
+
+async def test_a_question_stands_if_its_answer_cannot_be_delivered(home: Home) -> None:
+    with Fleet([AgentSpec("fleeting")]) as fleet:
+        async with bridge_of(home, fleet["fleeting"], settings=DIRECT) as town:
+            town.say("ask Who?", room=DM)
+            await town.until(lambda: town.texts() == ["Who?"])
+            os.kill(fleet["fleeting"].pid, signal.SIGKILL)
+            town.say("Me", room=DM)
+            await town.until(lambda: len(town.texts()) == 2)
+            assert "has not heard your answer" in town.texts()[1]
+            conversation = conversations.find(town.state(), "direct:@ann")
+            assert (conversation.task_agent, conversation.task_state) == ("echo", "input_required")
 
 
 async def test_a_question_waits_for_its_answer_while_older_messages_are_answered(

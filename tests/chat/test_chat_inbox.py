@@ -28,17 +28,19 @@ class Desk:
         self.handled: list[tuple[str, str]] = []
         self.open = anyio.Event()
         logger = logging.getLogger("missive.test")
-        self.inbox = Inbox(self.state, self._handle, ChatCapabilities(max_text=100), time.time, logger)
+        can = ChatCapabilities(max_text=100)
+        self.inbox = Inbox(self.state, self._handle, can, time.time, logger, lambda event: event.text == "!stop")
 
     async def _handle(self, entry: Entry) -> str:
-        await self.open.wait()
+        if entry.event.text != "!stop":
+            await self.open.wait()
         self.handled.append((entry.event.kind, entry.event.text))
         return "done"
 
     async def put(self, event_id: str, text: str = "", *, sender: Sender = ANN, **more: Any) -> None:
         fields = {"message_id": event_id, **more}
         with anyio.fail_after(5):
-            event = Inbound(event_id=event_id, place=Place(chat="c"), sender=sender, text=text, **fields)
+            event = Inbound(event_id=event_id, sender=sender, text=text, **{"place": Place(chat="c"), **fields})
             assert await self.inbox.receive(event)
 
     async def all_handled(self) -> None:
@@ -128,3 +130,22 @@ async def test_what_is_put_back_after_the_end_waits_for_the_next_inbox(desk: Des
     async with anyio.create_task_group() as group:
         desk.inbox.open(group)
     assert ("message", "again") in desk.handled
+
+
+async def test_what_hurries_waits_for_no_message_that_waits(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inbox, "PATIENCE", 0.05)
+    await desk.put("stop", "!stop", place=Place(chat="c", thread="1"))
+    await desk.put("stop here", "!stop", place=Place(chat="c"), message_id="1")
+    with anyio.fail_after(5):
+        while len(desk.handled) < 2:
+            await anyio.sleep(0.01)
+    await desk.all_handled()
+    assert [text for _, text in desk.handled] == ["!stop", "!stop", "being handled", "waits"]
+
+
+async def test_what_hurries_comes_after_what_was_said_before_it_if_that_is_quick(desk: Desk) -> None:
+    await desk.put("stop", "!stop", message_id="1")
+    await desk.all_handled()
+    assert sorted(desk.handled) == [("message", "!stop"), ("message", "being handled"), ("message", "waits")]
+    await anyio.sleep(inbox.PATIENCE + 0.1)
+    assert len(desk.handled) == 3

@@ -118,7 +118,9 @@ class ChatAdapter:
             log=self._log,
             keyed=context.durable,
         )
-        self._inbox = inbox = Inbox(self._state, self._bridge.handle, self._connection.capabilities, clock, self._log)
+        self._inbox = inbox = Inbox(
+            self._state, self._bridge.handle, self._connection.capabilities, clock, self._log, self._bridge.hurries
+        )
         settling.on_again = inbox.wake
 
     @property

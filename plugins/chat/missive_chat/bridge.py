@@ -24,7 +24,7 @@ from missive_chat.presence import Presence
 from missive_chat.requests import Content, Target, cancel_of, code_of, command_for, envelope_for, facts_for
 from missive_chat.settling import Settling
 from missive_chat.state import State
-from missive_chat.words import FOR_ADMINS, Word, help_text, word_of
+from missive_chat.words import AT_ONCE, FOR_ADMINS, Word, help_text, word_of
 from missive_host.envelopes import Envelope, from_stored, stored
 from missive_host.errors import MissiveError, StorageError
 
@@ -75,6 +75,11 @@ class Bridge:
         self.intake: Intake | None = None
 
     # --- an event
+
+    def hurries(self, event: Inbound) -> bool:
+        """Whether an event is a word for the bridge that must not wait behind messages."""
+        word = word_of(event.text, self._connection.capabilities.command_prefix) if event.kind == "message" else None
+        return word is not None and word.name in AT_ONCE
 
     async def handle(self, entry: Entry) -> str:
         """Act on an event; return what became of it, in a word. Raises `StorageError` if it is to be tried again."""

@@ -74,3 +74,17 @@ def waits_no_more(db: sqlite3.Connection, key: str, task: str | None) -> None:
         "UPDATE conversations SET task = NULL, task_agent = NULL, task_state = NULL WHERE key = ? AND task = ?",
         (key, task),
     )
+
+
+def waits_again(db: sqlite3.Connection, key: str, resume_name: str, task: str, agent: str) -> bool:
+    """A task did not get its answer, so it goes on waiting; False if the conversation has gone on without it."""
+    row = db.execute("SELECT * FROM conversations WHERE key = ?", (key,)).fetchone()
+    if row is None or row["task"] is not None or row["agent"] not in (None, agent):
+        return False
+    if Conversation(key, generation=row["generation"]).resume_name != resume_name:
+        return False
+    db.execute(
+        "UPDATE conversations SET task = ?, task_agent = ?, task_state = 'input_required' WHERE key = ?",
+        (task, agent, key),
+    )
+    return True

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 CAPACITY = 5_000
 """Events that may wait. The platform's reader then waits, too."""
+PATIENCE = 1.0
+"""Seconds that what hurries waits for its turn, so that what was said just before it comes first."""
 STORAGE_PAUSE = 2.0
 """Seconds before something is tried again that the disk did not take."""
 
@@ -49,9 +51,12 @@ class Inbox:
         capabilities: ChatCapabilities,
         clock: Callable[[], float],
         log: Logger,
+        hurries: Callable[[Inbound], bool] = lambda _: False,
     ) -> None:
+        """`hurries` tells what must not wait behind messages for which the host has no room."""
         self._state = state
         self._handle = handle
+        self._hurries = hurries
         self._capabilities = capabilities
         self._clock = clock
         self._log = log
@@ -71,6 +76,8 @@ class Inbox:
         new, self._waiting = await self._state.change(lambda db: self._take(db, inbound, event, conversation))
         if new:
             self._serve_soon(conversation)
+            if self._group is not None and self._hurries(inbound):
+                self._group.start_soon(self._hurry, conversation, inbound.event_id)
         return new
 
     def _take(self, db: sqlite3.Connection, inbound: Inbound, event: str, conversation: str) -> tuple[bool, int]:
@@ -154,10 +161,22 @@ class Inbox:
         finally:
             self._serving.discard(conversation)
 
-    def _first(self, conversation: str) -> Entry | None:
-        row = self._state.row(
-            "SELECT * FROM inbox WHERE state = 'waiting' AND conversation = ? ORDER BY id LIMIT 1", conversation
-        )
+    async def _hurry(self, conversation: str, event_id: str) -> None:
+        """Act on an event out of turn, unless its turn comes soon."""
+        await anyio.sleep(PATIENCE)
+        entry = self._first(conversation, event_id)
+        if entry is not None:
+            await self._one(entry)
+            self._serve_soon(conversation)  # if the disk did not take it
+
+    def _first(self, conversation: str, event_id: str | None = None) -> Entry | None:
+        """Return the first event of a conversation that waits and is not being acted on, or this one if it does."""
+        rows = self._state.rows(
+            "SELECT * FROM inbox WHERE state = 'waiting' AND conversation = ? AND (? IS NULL OR event_id = ?) "
+            "ORDER BY id LIMIT ?",
+            conversation, event_id, event_id, 1 + len(self._acting),
+        )  # fmt: skip
+        row = next((each for each in rows if each["id"] not in self._acting), None)
         if row is None:
             return None
         return Entry(

@@ -20,6 +20,7 @@ from missive_chat.forgotten import SAID, is_forgotten, once_more
 from missive_chat.outbox import Draft, Outbox, put
 from missive_chat.platform import ChatCapabilities, OutgoingFile, Place
 from missive_chat.state import State, insert
+from missive_host.commands import Stream
 from missive_host.protocols import Outcome, Reject
 
 if TYPE_CHECKING:
@@ -31,6 +32,21 @@ STATUS_AFTER = 5.0
 WHOLE_FILE = "answer.md"
 TURN = 2.0
 """Seconds that an answer waits for the one before it."""
+
+
+STILL_ASKED = "The agent has not heard your answer: its question stands, write it once more later."
+
+
+def unheard_answer(delivery: ChatDelivery, outcome: Outcome) -> Stream | None:
+    """Return the command that was an answer to an agent's question, if the agent could not be reached with it.
+
+    A decision about an approval is none: it counts once, and an ordinary message must not come in its place.
+    """
+    command = delivery.envelope.command
+    if not isinstance(command, Stream) or command.task is None or command.json_parts or delivery.answer.state:
+        return None
+    lost = isinstance(outcome, Reject) and outcome.error.category == "transport"
+    return command if lost else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +122,9 @@ class Settling:
         """
         await self._presence.in_turn(delivery, TURN)
         to, final = delivery.reply_to, delivery.answer.final(outcome)
+        unheard = unheard_answer(delivery, outcome)
+        if unheard is not None:
+            final = replace(final, text=f"{final.text}\n\n{STILL_ASKED}")
         forgotten = is_forgotten(delivery, outcome)
         if self._state.value("SELECT 1 FROM settled WHERE owner = ?", to.owner) is not None:
             self._presence.ended(delivery, failed=None if forgotten else final.failed)
@@ -129,6 +148,9 @@ class Settling:
             for draft in drafts:
                 put(db, to.conversation, to.owner, to.place, draft, final=True, now=now)
             self._note_task(db, to.conversation, final, now)
+            if unheard is not None and unheard.task is not None and unheard.agent is not None:
+                session = delivery.envelope.source.resume_name
+                conversations.waits_again(db, to.conversation, session, unheard.task, unheard.agent)
             if code is not None and final.task is not None and final.agent is not None:
                 question = next(draft for draft in reversed(drafts) if draft.file is None)
                 self._ask(db, delivery, final, question, code, now)

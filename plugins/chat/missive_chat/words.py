@@ -14,6 +14,8 @@ WORDS = {
     "refuse": "refuse it: refuse CODE",
 }
 FOR_ADMINS = ("agent", "new", "stop")
+AT_ONCE = ("help", "status", "stop")
+"""Of no use behind a message that waits."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ class Desk:
         self.handled: list[tuple[str, str]] = []
         self.open = anyio.Event()
         logger = logging.getLogger("missive.test")
-        can = ChatCapabilities(max_text=100)
+        can = ChatCapabilities(max_text=100, ack_deadline=0.2)
         self.inbox = Inbox(self.state, self._handle, can, time.time, logger, lambda event: event.text == "!stop")
 
     async def _handle(self, entry: Entry) -> str:
@@ -101,6 +101,19 @@ async def test_everybody_who_waits_for_room_gets_it(desk: Desk) -> None:
         desk.open.set()
     await desk.all_handled()
     assert len(desk.handled) == 7
+
+
+async def test_an_acknowledgement_that_comes_too_late_is_in_the_log(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    await desk.put("3")
+    await desk.put("4")
+    assert "expected again" not in caplog.text
+    async with anyio.create_task_group() as group:
+        group.start_soon(desk.put, "5")
+        await anyio.sleep(0.4)
+        desk.open.set()
+    assert "expected again after 0.2 s" in caplog.text
 
 
 async def test_half_a_character_is_no_reason_to_lose_a_message(desk: Desk) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from logging import Logger
@@ -69,11 +70,15 @@ class Inbox:
 
     async def receive(self, inbound: Inbound) -> bool:
         """Take an event in. False: it is known already. A deleted message that still waits will not be acted on."""
+        began, deadline = time.monotonic(), self._capabilities.ack_deadline
         while self._waiting >= CAPACITY:
             await self._freed.wait()
         inbound, event = _stored(inbound)
         conversation = key_of(place_of(inbound, self._capabilities))
         new, self._waiting = await self._state.change(lambda db: self._take(db, inbound, event, conversation))
+        took = time.monotonic() - began
+        if deadline is not None and took > deadline:
+            self._log.warning("an event was taken in after %.1f s, and is expected again after %g s", took, deadline)
         if new:
             self._serve_soon(conversation)
             if self._group is not None and self._hurries(inbound):

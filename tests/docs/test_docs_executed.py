@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 from docs_kit import (
-    DOCS,
     PAGES,
     READMES,
     ROOT,
@@ -130,9 +129,3 @@ def test_files_that_are_named_exist(page: Path) -> None:
     named = set(re.findall(rf"`((?:{tops})/[\w./-]*[\w/])`", prose(page)))
     wrong = sorted(path for path in named if not (ROOT / path).exists())
     assert not wrong, f"{name_of(page)}: {wrong}"
-
-
-def test_the_map_names_every_page() -> None:
-    index = DOCS / "index.md"
-    linked = {(DOCS / link.partition("#")[0]).resolve() for link in links(index) if "://" not in link}
-    assert {page.resolve() for page in PAGES} - {index.resolve()} <= linked

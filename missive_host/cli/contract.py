@@ -25,7 +25,7 @@ contract = Group(
     help="Contracts: the JSON Schemas of what missive reads and writes.",
     examples=[
         "missive contract list",
-        "missive contract show missive.stdio.v1",
+        "missive contract show missive.output.v1/doctor",
         "missive contract validate frames.ndjson",
     ],
 )
@@ -63,8 +63,10 @@ def _known(app: App) -> tuple[tuple[Contract, ...], tuple[str, ...]]:
 
 
 def _view(found: Contract, schema: dict[str, Any]) -> ContractView:
+    from missive_host.contracts.library import cases_of
     from missive_host.contracts.outputs import ContractView
 
+    kinds = () if found.plugin else tuple(cases_of(schema))
     return ContractView(
         name=found.name,
         schema_version=found.version,
@@ -72,6 +74,7 @@ def _view(found: Contract, schema: dict[str, Any]) -> ContractView:
         id=schema["$id"],
         file=str(found.file),
         plugin=found.plugin or UNSET,
+        kinds=kinds or UNSET,
     )
 
 
@@ -85,15 +88,31 @@ def _schema(found: Contract) -> dict[str, Any]:
 # --- list
 
 
-@contract.command("list", examples=["missive contract list", "missive contract list --json"])
+@contract.command(
+    "list",
+    examples=["missive contract list", "missive contract list --json", "missive contract list missive.output.v1"],
+)
+@click.argument("name", required=False)
 @pass_app
-def list_contracts(app: App) -> None:
-    """List the contracts that this missive knows: its own, and those of plugins."""
+def list_contracts(app: App, name: str | None) -> None:
+    """List the contracts that this missive knows: its own, and those of plugins.
+
+    With NAME, a schema_version, it lists those of the single kinds of its documents.
+    """
+    from missive_host.contracts.library import kinds_of
     from missive_host.contracts.outputs import ContractListResult
+    from missive_host.errors import ValidationError
     from missive_host.outputs import Output
 
     app.print_without_config()
     known, notices = _known(app)
+    if name is not None:
+        version = _find(name, known, notices).version
+        known, notices = kinds_of(version), ()
+        if not known:
+            raise ValidationError(
+                f"the documents of {version} have no kinds", help=f"see `missive contract show {name}`"
+            )
     found = tuple(_view(entry, _schema(entry)) for entry in known)
     message = f"{len(found)} contract{'' if len(found) == 1 else 's'}"
     result = ContractListResult(count=len(found), contracts=found, notices=notices, message=message)
@@ -101,6 +120,9 @@ def list_contracts(app: App) -> None:
 
 
 def show_list(data: ContractListResult, screen: Screen) -> None:
+    if all(entry.title == entry.name for entry in data.contracts):  # kinds
+        screen.table(("NAME", "FILE"), [(entry.name, entry.file) for entry in data.contracts])
+        return
     rows = [(entry.name, entry.plugin or "missive", entry.title, entry.file) for entry in data.contracts]
     screen.table(("NAME", "OF", "WHAT", "FILE"), rows)
     for notice in data.notices:
@@ -111,14 +133,19 @@ def show_list(data: ContractListResult, screen: Screen) -> None:
 
 
 @contract.command(
-    examples=["missive contract show missive.stdio.v1", "missive contract show missive.stdio.v1/response"]
+    examples=[
+        "missive contract show missive.stdio.v1",
+        "missive contract show missive.stdio.v1/response",
+        "missive contract show missive.output.v1/doctor",
+    ]
 )
 @click.argument("name")
 @pass_app
 def show(app: App, name: str) -> None:
     """Print the JSON Schema of a contract.
 
-    NAME is a name of `missive contract list`; missive.stdio.v1 alone is the request.
+    NAME is a name of `missive contract list`; missive.stdio.v1 alone is the request. VERSION/KIND is the schema of
+    one kind of document.
     """
     from missive_host.contracts.outputs import ContractShowResult
     from missive_host.outputs import Output

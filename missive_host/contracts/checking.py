@@ -62,7 +62,9 @@ def check(data: bytes, known: tuple[Contract, ...], *, contract: str | None, for
     when there is no contract of that name.
     """
     if contract is not None:
-        find(contract, known)
+        # A version alone means all of its parts; a kind is in no list of contracts.
+        asked = find(contract, known)
+        known = tuple(each for each in known if contract in (each.name, each.version)) or (asked,)
     checker = _Checker(known, contract)
     try:
         text = data.decode()
@@ -103,7 +105,7 @@ class _Checker:
         self.count = 0
         self.used: set[str] = set()
         self.violations: list[Violation] = []
-        self._known = [contract for contract in known if asked in (None, contract.name, contract.version)]
+        self._known = known
         self._asked = asked
         self._validators: dict[str, Callable[[Any], tuple[Fault, ...]]] = {}
 
@@ -181,7 +183,7 @@ class _Checker:
         if self._asked is None:
             versions = sorted({contract.version for contract in self._known})
             version = fields.get("schema_version")
-            fitting = [contract for contract in self._known if contract.version == version]
+            fitting = tuple(contract for contract in self._known if contract.version == version)
             if "schema_version" not in fields:
                 raise _RefusedError(
                     Violation(

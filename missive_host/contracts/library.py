@@ -5,6 +5,10 @@ A folder of contracts holds one folder a version, and in it one schema a part::
     missive.stdio.v1/request.schema.json       the contract missive.stdio.v1/request
     missive.stdio.v1/response.schema.json      the contract missive.stdio.v1/response
     missive.output.v1/output.schema.json       the contract missive.output.v1, since it has one part only
+
+Where documents say in ``kind`` what they are, there is also one schema a kind, of missive's own contracts::
+
+    missive.output.v1/kinds/doctor.schema.json  the contract missive.output.v1/doctor
 """
 
 from __future__ import annotations
@@ -23,6 +27,8 @@ if TYPE_CHECKING:
     from missive_host.specs import ContractSpec
 
 SUFFIX = ".schema.json"
+KINDS = "kinds"
+"""The folder, within that of a version, of the schemas of its kinds."""
 
 
 class Contract(msgspec.Struct, frozen=True):
@@ -89,17 +95,42 @@ def of_version(folder: Traversable, *, plugin: str | None = None, spec: Contract
     return found
 
 
-def find(name: str, known: tuple[Contract, ...]) -> Contract:
-    """Return the contract of this name; the name of a version alone means its first part, which is what missive reads.
+def kinds_of(version: str) -> tuple[Contract, ...]:
+    """Return the contracts of the kinds of one of missive's own versions, sorted by name; none if it has no kinds."""
+    if "/" in version or not version.startswith("missive."):
+        return ()  # a stranger's
+    place = folder() / version / KINDS
+    if not place.is_dir():
+        return ()
+    files = {file.name.removesuffix(SUFFIX): file for file in place.iterdir() if file.name.endswith(SUFFIX)}
+    return tuple(Contract(f"{version}/{kind}", version, kind, files[kind]) for kind in sorted(files))
 
-    Raises `ValidationError` with the nearest name.
+
+def cases_of(schema: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return what a whole schema says of each kind of its documents; nothing if they have no kinds."""
+    conditions = ((case["if"]["properties"], case["then"]) for case in schema.get("allOf", ()))
+    return {condition["kind"]["const"]: then for condition, then in conditions if "kind" in condition}
+
+
+def find(name: str, known: tuple[Contract, ...]) -> Contract:
+    """Return the contract of this name, which may also be ``version/kind``.
+
+    The name of a version alone means its first part, which is what missive reads. Raises `ValidationError` with the
+    nearest name.
     """
     for contract in known:  # sorted: request comes before response
         if name in (contract.name, contract.version):
             return contract
     names = [contract.name for contract in known]
+    version = name.partition("/")[0]
+    if any(contract.version == version and contract.plugin is None for contract in known):
+        for contract in kinds_of(version):
+            if contract.name == name:
+                return contract
+            names.append(contract.name)
     raise ValidationError(
-        f"there is no contract '{name[:64]}'{nearest(name[:64], names)}", help="one of: " + ", ".join(names)
+        f"there is no contract '{name[:64]}'{nearest(name[:64], names)}",
+        help="one of: " + ", ".join(contract.name for contract in known),
     )
 
 

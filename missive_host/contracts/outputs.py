@@ -12,7 +12,7 @@ from missive_host.outputs import Data
 
 class ContractView(msgspec.Struct, frozen=True, kw_only=True):
     name: str
-    """``schema_version``, or ``schema_version/part`` where a version has several parts."""
+    """``schema_version``, or ``schema_version/part`` where a version has several parts; ``schema_version/kind``."""
     schema_version: str
     """What documents of it say about themselves."""
     title: str
@@ -22,6 +22,8 @@ class ContractView(msgspec.Struct, frozen=True, kw_only=True):
     """Where the schema lies."""
     plugin: str | UnsetType = UNSET
     """The plugin that brings it; not set for missive's own."""
+    kinds: tuple[str, ...] | UnsetType = UNSET
+    """What its documents may say in ``kind``: for each there is also a contract ``schema_version/kind``."""
 
 
 class ContractListResult(Data, frozen=True, kw_only=True):

@@ -45,10 +45,11 @@ NAMED: dict[str, tuple[Any, str]] = {
 
 
 def schemas() -> dict[str, Schema]:
-    """Return every schema by its file, relative to the folder of contracts."""
+    """Return every schema by its file, relative to the folder of contracts: the whole ones, then those of each kind."""
     from missive_host.contracts.http import http_response_schema
+    from missive_host.contracts.kinds import kind_files
 
-    return {
+    whole = {
         f"{STDIO}/request.schema.json": request_schema(STDIO, "on standard input"),
         f"{STDIO}/response.schema.json": response_schema(STDIO, "stdio", "on standard output"),
         f"{HTTP}/request.schema.json": request_schema(HTTP, "in the body of an HTTP request", id_required=False),
@@ -59,6 +60,7 @@ def schemas() -> dict[str, Schema]:
         f"{SCHEMA_VERSION}/output.schema.json": output_schema(),
         "missive.config.v1/config.schema.json": config_schema(),
     }
+    return whole | {file: made for name, schema in whole.items() for file, made in kind_files(name, schema)}
 
 
 def root_of(version: str, part: str | None, title: str, description: str) -> Schema:

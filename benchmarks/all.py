@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from collectives import measure_collectives
 from gateway import measure_files, measure_http, measure_receipts, measure_start as measure_gateway_start
+from journal import measure_journal
 from measure import Report, arguments
 from memory import measure_memory
 from reducing import measure_reducing
@@ -24,6 +25,7 @@ def main() -> None:
         lambda: measure_start(15),
         lambda: measure_stdio(7, 1024, [1, 16, 64]),
         lambda: measure_store(5, 1000),
+        lambda: measure_journal(100_000, 30),
         lambda: measure_routing(1000, 50),
         lambda: measure_reducing(1000, 30),
         lambda: measure_collectives(64, 15, 1.0, 3),

@@ -591,6 +591,8 @@ class EventView(msgspec.Struct, frozen=True, kw_only=True):
     task_id: str | UnsetType = UNSET
     message_id: str | UnsetType = UNSET
     """The message to the agent that it belongs to."""
+    work_id: str | UnsetType = UNSET
+    """The delivery or the job that it happened for."""
 
 
 class ContextExportResult(Data, frozen=True, kw_only=True):

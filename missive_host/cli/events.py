@@ -23,7 +23,10 @@ events = Group(
 SELECTORS: Options = {
     "types": Field(flags="--type", metavar="PATTERN"),
     "since": Field(metavar="TIME"),
+    "until": Field(metavar="TIME"),
     "task": Field(metavar="TASK"),
+    "message": Field(metavar="MESSAGE"),
+    "work": Field(metavar="RECEIPT"),
 }
 events.add_command(
     verb(

@@ -64,6 +64,7 @@ def _show(data: e.EventsShowResult, screen: Screen) -> None:
             ("context", event.context_id),
             ("task", event.task_id),
             ("message", event.message_id),
+            ("delivery or job", event.work_id),
             ("metadata", event.metadata),
         )
     )

@@ -89,6 +89,7 @@ class Operation:
                 context_id=self.context_id,
                 task_id=member.task_id if member else None,
                 message_id=member.request_message_id if member else None,
+                work_id=self._core.work.work_id if self._core.work else None,
                 payload=self._core.redactor.json({"operation_id": self.operation_id, "group": self.group, **about}),
             )
         )

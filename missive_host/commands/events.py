@@ -19,6 +19,10 @@ class _Events(Command, frozen=True, kw_only=True, omit_defaults=True):
     agent: Annotated[Name | None, Meta(description="Only events of this agent.")] = None
     context: Annotated[OpaqueId | None, Meta(description="Only events of this context: its id or its name.")] = None
     task: Annotated[OpaqueId | None, Meta(description="Only events of this task.")] = None
+    message: Annotated[OpaqueId | None, Meta(description="Only events of this message to an agent, by its id.")] = None
+    work: Annotated[
+        OpaqueId | None, Meta(description="Only events of this delivery or job: its receipt, or its id.")
+    ] = None
     source: Annotated[
         Annotated[str, Meta(min_length=1, max_length=128)] | None,
         Meta(description="Only events that came from here, such as `core` or `gateway:daemon`."),
@@ -30,6 +34,9 @@ class _Events(Command, frozen=True, kw_only=True, omit_defaults=True):
     since: Annotated[
         Timestamp | None,
         Meta(description="Only events from this time on: RFC 3339, or a time before now such as `10m`."),
+    ] = None
+    until: Annotated[
+        Timestamp | None, Meta(description="Only events up to this time: RFC 3339, or a time before now such as `10m`.")
     ] = None
     after_sequence: Annotated[
         Annotated[int, Meta(ge=0)] | None, Meta(description="Only events that are younger than the one of this number.")

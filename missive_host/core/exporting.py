@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from missive_host.store import ContextRow, EventRow, MessageRow, Tables, TaskRow
 
 COLUMNS = (
-    "sequence", "event_id", "timestamp", "source", "event_type", "agent", "context_id", "task_id", "message_id", "says",
-    "payload", "metadata",
+    "sequence", "event_id", "timestamp", "source", "event_type", "agent", "context_id", "task_id", "message_id",
+    "work_id", "says", "payload", "metadata",
 )  # fmt: skip
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet takes for a formula when a cell begins with it."""
@@ -48,7 +48,7 @@ def comma_separated(rows: Iterable[EventRow], *, head: bool) -> Iterator[str]:
     for row in rows:
         cells = (
             row.event_id, row.timestamp, row.source, row.event_type, row.agent_alias, row.context_id, row.task_id,
-            row.message_id, words(row.payload), json.dumps(row.payload, ensure_ascii=False),
+            row.message_id, row.work_id, words(row.payload), json.dumps(row.payload, ensure_ascii=False),
             json.dumps(row.metadata, ensure_ascii=False),
         )  # fmt: skip
         writer.writerow((row.sequence, *(_cell(value) for value in cells)))

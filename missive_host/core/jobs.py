@@ -128,6 +128,7 @@ def enqueue(tables: Tables, request: JobRequest, *, own_id: str, at: str, run_at
             source="core",
             agent_alias=work.agent_alias,
             context_id=context_id,
+            work_id=work.work_id,
             payload={name: value for name, value in told.items() if value is not None},
             at=at,
         )
@@ -152,6 +153,7 @@ def ended_event(tables: Tables, work: WorkRow, state: str, report: ErrorReport |
         agent_alias=row.agent_alias,
         context_id=row.context_id,
         task_id=row.task_id,
+        work_id=work.work_id,
         payload={key: value for key, value in told.items() if value is not None},
     )
 

@@ -58,6 +58,9 @@ def words(payload: Json) -> str:
         return f"{told}: {found}" if found else told
     if found or any(name in payload for name in ("message", *_UPDATES)):
         return found
+    plan = payload.get("plan")
+    if isinstance(plan, dict) and "selected" in plan:
+        return f"{plan.get('policy')} chooses {', '.join(plan['selected']) or 'nobody'} of group {payload.get('group')}"
     flat = ((key, value) for key, value in payload.items() if isinstance(value, str | int) and value != "")
     return " ".join(f"{key}={value}" for key, value in flat)
 

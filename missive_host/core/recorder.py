@@ -42,6 +42,7 @@ def journal_event(
     context_id: str | None = None,
     task_id: str | None = None,
     message_id: str | None = None,
+    work_id: str | None = None,
     payload: Json,
     at: str | None = None,
 ) -> EventRow:
@@ -55,6 +56,7 @@ def journal_event(
         context_id=context_id,
         task_id=task_id,
         message_id=message_id,
+        work_id=work_id,
         payload=payload,
     )
 
@@ -416,6 +418,7 @@ class Recorder:
             context_id=exchange.context_id,
             task_id=exchange.task_id,
             message_id=exchange.message_id,
+            work_id=exchange.work_id,
             payload=self._core.redactor.json(journaled(value)),
             at=at,
         )

@@ -161,6 +161,7 @@ def event_view(row: EventRow) -> EventView:
         context_id=given(row.context_id),
         task_id=given(row.task_id),
         message_id=given(row.message_id),
+        work_id=given(row.work_id),
         payload=row.payload,
         metadata=row.metadata,
     )

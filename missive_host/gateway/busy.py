@@ -263,5 +263,6 @@ def journal(
         source="gateway",
         agent_alias=running.agent if running is not None else None,
         task_id=running.task_id if running is not None else None,
+        work_id=work_id,
         payload={key: value for key, value in payload.items() if value is not None},
     )

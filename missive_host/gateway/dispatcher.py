@@ -321,6 +321,7 @@ class Dispatcher:
             "missive.gateway.dead_letter",
             source="gateway:intake",
             agent_alias=work.agent_alias,
+            work_id=work.work_id,
             payload={"work_id": work.work_id, "adapter": work.adapter, "command": work.command},
         )
         await self.persist(lambda tables: tables.events.append(event))

@@ -6,6 +6,7 @@ import logging
 import random
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import anyio
@@ -13,6 +14,7 @@ import msgspec
 
 from missive_host.core import jobs, sessions
 from missive_host.core.core import WorkContext
+from missive_host.core.recorder import journal_event
 from missive_host.envelopes import from_stored
 from missive_host.errors import ErrorReport, MissiveError, StorageError, TransportError
 from missive_host.gateway import busy
@@ -177,11 +179,7 @@ class Runner:
         if error is not None and ended and self._goes_on(run, error):
             seconds = pause(work.attempts, error, jitter=random.random)
             at, counted = after(seconds), not isinstance(error, StorageError)
-            await self._dispatcher.persist(
-                lambda tables: tables.work.retry_later(
-                    work, at, at=now(), error=msgspec.to_builtins(report), counted=counted
-                )
-            )
+            await self._dispatcher.persist(partial(_put_off, work=work, until=at, report=report, counted=counted))
             log.info("%s %s is tried again in %.1f s: %s", work.kind, work.work_id, seconds, report and report.message)
             return None
         state = "done" if report is None else "cancelled" if not ended else "dead" if _unexpected(error) else "failed"
@@ -253,6 +251,27 @@ class Runner:
         at_fault = state == "failed" and report is not None and report.category != "validation"
         if at_fault and report is not None and work.agent_alias is not None:
             self._observer.agent_error(work.agent_alias, report.category)
+
+
+def _put_off(tables: Tables, *, work: WorkRow, until: str, report: ErrorReport | None, counted: bool) -> None:
+    """Write down that work is tried again later, and why."""
+    at = now()
+    tables.work.retry_later(work, until, at=at, error=msgspec.to_builtins(report), counted=counted)
+    row = tables.work.get(work.work_id)
+    if row is None or row.state != "ready":
+        return  # it was to be cancelled, or somebody else has it
+    why = {} if report is None else {"error": {"code": report.code, "message": report.message}}
+    event = journal_event(
+        "missive.gateway.retrying",
+        source="gateway:intake",
+        agent_alias=work.agent_alias,
+        context_id=row.context_id,
+        task_id=row.task_id,
+        work_id=work.work_id,
+        payload={"work_id": work.work_id, "attempts": work.attempts, "run_at": until, **why},
+        at=at,
+    )
+    tables.events.append(event)
 
 
 def _unexpected(error: BaseException | None) -> bool:

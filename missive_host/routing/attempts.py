@@ -103,6 +103,16 @@ class Attempt(ABC):
             return "cancelled"
         return "running" if self.accepted else "unknown"
 
+    @property
+    def message_id(self) -> str | None:
+        """The message to the agent; None if none was written down."""
+        return self._prepared[0].message_id if self._prepared is not None and not self.ours else None
+
+    @property
+    def context_id(self) -> str | None:
+        """The local context, as soon as it is known."""
+        return self._prepared[0].context_id if self._prepared is not None else None
+
     def view(self) -> AttemptView:
         return AttemptView(
             agent=self.agent,

@@ -125,9 +125,13 @@ class _Route:
                 "missive.route.attempt",
                 source="core",
                 agent_alias=attempt.agent,
+                context_id=attempt.context_id or planned.context_id,
                 task_id=attempt.task_id,
+                message_id=attempt.message_id,
+                work_id=self.core.work.work_id if self.core.work is not None else None,
                 payload={
                     "group": planned.group,
+                    "plan": planned.sequence,
                     "policy": planned.policy,
                     "mode": planned.plan.mode,
                     "reason": planned.reason(attempt.agent),

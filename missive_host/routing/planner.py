@@ -38,6 +38,10 @@ class Planned(msgspec.Struct, frozen=True):
     group: str | None
     candidates: tuple[Candidate, ...]
     plan: RoutePlan
+    context_id: str | None = None
+    """The context that the message is in, if it is known."""
+    sequence: int = 0
+    """Of the plan in the journal."""
     reserved: list[str] = []
     """Targets that are counted as in flight and that no attempt has taken yet."""
 
@@ -115,18 +119,20 @@ async def plan_for(core: Core, command: Send | Stream, *, part_modes: tuple[str,
         plan = _plan(policy, name, _request(tables, command, part_modes), asked, state)
         if plan.state != state:
             tables.routing.put_state(group, name, plan.state, at)
-        planned = Planned(name, source, group, asked, plan, reserved)
-        tables.events.append(
+        planned = Planned(name, source, group, asked, plan, _context(tables, command.context)[0])
+        sequence = tables.events.append(
             journal_event(
                 "missive.route.planned",
                 source="core",
+                context_id=planned.context_id,
+                work_id=core.work.work_id if core.work is not None else None,
                 payload={"group": group, "policy_source": source, "plan": msgspec.to_builtins(planned.view())},
             )
         )
         for alias in plan.targets if plan.mode in TO_SEVERAL else plan.targets[:1]:
             core.agents.engage(alias, tries=tries(tables, alias, at))
             reserved.append(alias)
-        return planned
+        return msgspec.structs.replace(planned, sequence=sequence, reserved=reserved)
 
     try:
         with anyio.CancelScope(shield=True):

@@ -35,6 +35,7 @@ _REPLACE = """
                         context_id = COALESCE(?, context_id), updated_at = ?
     WHERE agent_alias = ? AND message_id = ? AND direction = ? AND (content_json <> ? OR metadata_json <> ?)
 """
+_NEXT_ALIAS = "SELECT agent_alias FROM messages WHERE agent_alias > ? ORDER BY agent_alias LIMIT 1"
 
 
 class Messages:
@@ -95,9 +96,13 @@ class Messages:
         return _message(row) if row else None
 
     def with_id(self, message_id: str) -> tuple[MessageRow, ...]:
-        """Return the messages with this id, and the requests that were answered with it. This reads all messages."""
-        rows = self._execute(f"{_SELECT} WHERE message_id = ? OR response_id = ? ORDER BY ordinal", (message_id,) * 2)
-        return tuple(_message(row) for row in rows)
+        """Return the messages with this id, and the requests that were answered with it."""
+        found = self._execute(f"{_SELECT} WHERE response_id = ?", (message_id,)).fetchall()
+        alias = self._execute(_NEXT_ALIAS, ("",)).fetchone()
+        while alias is not None:  # the index begins with the alias
+            found += self._execute(f"{_SELECT} WHERE agent_alias = ? AND message_id = ?", (*alias, message_id))
+            alias = self._execute(_NEXT_ALIAS, alias).fetchone()
+        return tuple(sorted({row.ordinal: row for row in map(_message, found)}.values(), key=lambda row: row.ordinal))
 
     def list(
         self,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """The number of the newest migration. Written here, so that opening a store need not list the files."""
 
 FOLDER = Path(__file__).parent / "migrations"

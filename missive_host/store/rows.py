@@ -179,6 +179,8 @@ class EventRow(msgspec.Struct, frozen=True, kw_only=True):
     context_id: str | None = None
     task_id: str | None = None
     message_id: str | None = None
+    work_id: str | None = None
+    """The delivery or the job that it happened for."""
     payload: Json = {}
     metadata: Json = {}
     sequence: int = 0

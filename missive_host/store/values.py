@@ -30,7 +30,7 @@ def normal_time(text: str) -> str:
     try:
         moment = datetime.fromisoformat(text)
         if moment.tzinfo is not None:
-            return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+            return moment.astimezone(UTC).isoformat(timespec="microseconds")[:26] + "Z"
     except (ValueError, OverflowError):
         pass
     raise ValidationError(

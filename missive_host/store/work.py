@@ -81,6 +81,15 @@ _PROMOTE = """
         AND state = 'queued'
         AND NOT EXISTS (SELECT 1 FROM work WHERE lane = :lane AND state IN ('ready', 'running'))
 """
+_NEXT_ADAPTER = """
+    SELECT adapter FROM work INDEXED BY work_by_key WHERE idempotency_key IS NOT NULL AND adapter > ?
+    ORDER BY adapter LIMIT 1
+"""
+_BY_KEY = f"""
+    {_SELECT} INDEXED BY work_by_key
+    WHERE adapter = ? AND idempotency_key >= ? AND idempotency_key < ? AND kind = 'delivery'
+    ORDER BY ordinal DESC LIMIT 5
+"""
 
 # The index is named, since SQLite does not see that these are among its rows, and would read all that has ever ended.
 _ORPHANED = _SELECT + " INDEXED BY work_open WHERE state IN ('queued', 'ready', 'running') AND state = 'running'"
@@ -343,11 +352,12 @@ class Work:
 
     def by_key(self, beginning: str) -> tuple[WorkRow, ...]:
         """Return the newest deliveries, at most 5, whose idempotency key begins like this."""
-        rows = self._execute(
-            f"{_SELECT} WHERE kind = 'delivery' AND substr(idempotency_key, 1, ?) = ? ORDER BY ordinal DESC LIMIT 5",
-            (len(beginning), beginning),
-        )
-        return tuple(map(_work, rows.fetchall()))
+        found: list[tuple[Any, ...]] = []
+        adapter = self._execute(_NEXT_ADAPTER, ("",)).fetchone()
+        while adapter is not None:  # the index begins with the adapter
+            found += self._execute(_BY_KEY, (*adapter, beginning, beginning + chr(0x10FFFF)))
+            adapter = self._execute(_NEXT_ADAPTER, adapter).fetchone()
+        return tuple(sorted(map(_work, found), key=lambda row: row.ordinal, reverse=True)[:5])
 
     def list(
         self,

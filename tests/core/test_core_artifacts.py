@@ -89,7 +89,7 @@ async def test_a_big_file_arrives_byte_for_byte(home: Home, agent: AgentProcess,
         assert progress == sorted(progress)
         assert len(progress) >= 5
         # The journal keeps what the file was, not its bytes.
-        (event,) = core.events(event_type="a2a.send.response")
+        (event,) = core.events(types=("a2a.send.response",))
         part = event.payload["task"]["artifacts"][0]["parts"][0]
         assert part["raw"] == ""
         assert part["metadata"]["missive.raw"]["base64_length"] == len(base64.b64encode(big_bytes(5)))

@@ -314,7 +314,7 @@ def test_a_session_keeps_its_context(store: Store) -> None:
     assert (context.state, context.agent_alias) == ("open", "echo")
     assert context.metadata == {"missive.session.id": row.session_id}
     assert journal(store) == [("started", first, None)]
-    (event,) = store.read(lambda tables: tables.events.list(event_type="missive.session.started"))
+    (event,) = store.read(lambda tables: tables.events.list(types=("missive.session.started",)))
     assert event.agent_alias == "echo"
     assert event.payload == {
         "session_id": row.session_id, "adapter": "http", "source_id": "alice", "resume_name": "default",
@@ -684,7 +684,7 @@ async def test_the_operator_sees_and_resets(home: Home, agent: AgentProcess) -> 
         ):
             with pytest.raises(ValidationError):
                 core.core.run_local(wrong)
-        reset_events = core.read(lambda tables: tables.events.list(event_type="missive.session.reset"))
+        reset_events = core.read(lambda tables: tables.events.list(types=("missive.session.reset",)))
         assert len(reset_events) == 3
 
 

@@ -62,12 +62,12 @@ async def test_get_what_is_known_and_what_the_agent_says(home: Home, agent: Agen
         # Now it is known here, too, and the journal says when that was seen.
         again = await core.one(c.TaskGet(task_id=task_id))
         assert again.task == there.task
-        updated = core.events(event_type="a2a.task.updated")
+        updated = core.events(types=("a2a.task.updated",))
         assert {row.task_id for row in updated} == {task_id}
         assert updated[-1].payload["task"]["status"]["state"] == "TASK_STATE_COMPLETED"
         # Asking again changes nothing, and writes nothing.
         await core.one(c.TaskGet(task_id=task_id, remote=True))
-        assert len(core.events(event_type="a2a.task.updated")) == len(updated)
+        assert len(core.events(types=("a2a.task.updated",))) == len(updated)
         core.read(assert_journal_agrees)
 
 

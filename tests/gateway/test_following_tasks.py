@@ -136,7 +136,7 @@ async def test_more_tasks_than_places_for_streams(home: Home, agent: AgentProces
             for key in ids:
                 group.start_soon(service.wait, *key)
         assert {core.task(task_id).state for _, task_id in ids} == {"completed"}
-        rows = core.read(lambda tables: tables.events.list(event_type="missive.gateway.subscription.started"))
+        rows = core.read(lambda tables: tables.events.list(types=("missive.gateway.subscription.started",)))
         assert {row.payload["road"] for row in rows} == {"subscription", "poll"}
 
 

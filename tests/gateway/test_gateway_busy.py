@@ -57,7 +57,7 @@ def wait_for(home: Home) -> None:
 
 def events(home: Home, kind: str) -> list[Any]:
     with home.store() as store:
-        return list(store.read(lambda tables: tables.events.list(event_type=kind)))
+        return list(store.read(lambda tables: tables.events.list(types=(kind,))))
 
 
 async def test_it_interrupts_what_runs_here_and_at_the_agent(registered: Home) -> None:

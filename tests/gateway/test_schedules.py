@@ -136,7 +136,7 @@ def test_a_job_is_started_when_its_time_has_come(store: Store) -> None:
     assert (row.next_run_at, row.last_run_at, row.last_work_id) == (at("01T01:00"), T0, work.work_id)
     assert (work.kind, work.max_attempts, work.run_at) == ("job", 3, T0)
     assert work.request["schedule_id"] == "due"
-    (event,) = store.read(lambda t: t.events.list(event_type="missive.job.enqueued"))
+    (event,) = store.read(lambda t: t.events.list(types=("missive.job.enqueued",)))
     assert event.payload["schedule_id"] == "due"
     assert store.write(lambda t: start_due(t, at("01T00:00"))).jobs == ()
 
@@ -153,7 +153,7 @@ def test_a_job_that_goes_on_is_not_overtaken(store: Store) -> None:
     put(store, schedule())
     store.write(lambda t: start_due(t, at("01T00:00")))
     assert store.write(lambda t: start_due(t, at("01T01:00"))).jobs == ()
-    (event,) = store.read(lambda t: t.events.list(event_type="missive.job.schedule.skipped"))
+    (event,) = store.read(lambda t: t.events.list(types=("missive.job.schedule.skipped",)))
     assert event.payload == {"schedule_id": "s", "job_id": get(store).last_work_id, "due": at("01T01:00")}
     assert get(store).next_run_at == at("01T02:00")
     end_all(store)

@@ -411,9 +411,9 @@ def test_events_are_filtered(store: Store) -> None:
     assert numbers(context="c") == [1, 2]
     assert numbers(task="t") == [3]
     assert numbers(source="cli") == [2]
-    assert numbers(event_type="x.one") == [1, 3]
+    assert numbers(types=("x.one",)) == [1, 3]
     assert numbers(since=T1) == [2, 3]
-    assert numbers(since="2026-01-01T00:00:01Z", event_type="x.one") == [3]
+    assert numbers(since="2026-01-01T00:00:01Z", types=("x.one",)) == [3]
     assert numbers(after=2) == [3]
 
 

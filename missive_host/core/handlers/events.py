@@ -22,14 +22,13 @@ if TYPE_CHECKING:
 
     from missive_host.core.core import Core, Emit
     from missive_host.store import EventRow, Tables
+    from missive_host.store.selection import Selectors
 
-_SPAN = 10_000
-"""How many events one look goes through at the most: whoever waits for a rare type must not read all at once."""
 _PAGE = 500
-_NAMES = ("agent", "context", "task", "source", "types", "since", "after_sequence")
+_NAMES = ("agent", "context", "task", "message", "work", "source", "types", "since", "until", "after_sequence")
 
 
-def selection(tables: Tables, command: Any) -> dict[str, Any]:
+def selection(tables: Tables, command: Any) -> Selectors:
     """Return the filters of a command as the store has them; a context may be given by its name."""
     context = command.context
     if context is not None and tables.contexts.get(context) is None:
@@ -38,9 +37,12 @@ def selection(tables: Tables, command: Any) -> dict[str, Any]:
         "agent": command.agent,
         "context": context,
         "task": command.task,
+        "message": command.message,
+        "work": command.work,
         "source": command.source,
         "types": command.types,
         "since": moment(command.since),
+        "until": moment(command.until),
         "after": command.after_sequence,
     }
 
@@ -130,9 +132,8 @@ class _Tail:
 
     def _next(self, tables: Tables) -> tuple[tuple[EventRow, ...], bool]:
         newest = tables.events.last_sequence()
-        until = min(newest, self.seen + _SPAN)
-        rows = tables.events.tail(self.seen, until=until, limit=_PAGE, **self._chosen) if until > self.seen else ()
-        self.seen = rows[-1].sequence if len(rows) == _PAGE else max(until, self.seen)
+        rows = tables.events.tail(self.seen, limit=_PAGE, **self._chosen) if newest > self.seen else ()
+        self.seen = rows[-1].sequence if len(rows) == _PAGE else max(newest, self.seen)
         return rows, self.seen < newest
 
 
@@ -244,9 +245,9 @@ class _Export:
             yield rows
             return
         seen = chosen.pop("after") or 0
-        newest = read(lambda tables: tables.events.last_sequence())
+        chosen["upto"] = read(lambda tables: tables.events.last_sequence())
         while True:
-            rows = read(lambda tables: tables.events.tail(seen, until=newest, limit=_PAGE, **chosen))  # noqa: B023 - at once
+            rows = read(lambda tables: tables.events.tail(seen, limit=_PAGE, **chosen))  # noqa: B023 - at once
             self.count += len(rows)
             yield rows
             if len(rows) < _PAGE:

@@ -153,7 +153,14 @@ def _view(row: WorkRow) -> i.DeliveryView:
 
 def _event(what: str, row: WorkRow, at: str) -> Any:
     payload = {"work_id": row.work_id, "adapter": row.adapter, "state": row.state, "attempts": row.attempts}
-    return journal_event(f"missive.intake.{what}", source="core", agent_alias=row.agent_alias, payload=payload, at=at)
+    return journal_event(
+        f"missive.intake.{what}",
+        source="core",
+        agent_alias=row.agent_alias,
+        work_id=row.work_id,
+        payload=payload,
+        at=at,
+    )
 
 
 def _number(count: int) -> str:

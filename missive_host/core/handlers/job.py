@@ -229,7 +229,9 @@ def _cancel_event(job_id: str, agent: str | None, *, state: str, remote: bool, a
     from missive_host.core.recorder import journal_event
 
     payload = {"job_id": job_id, "was_running": state == "running", "remote": remote}
-    return journal_event("missive.job.cancelled", source="core", agent_alias=agent, payload=payload, at=at)
+    return journal_event(
+        "missive.job.cancelled", source="core", agent_alias=agent, work_id=job_id, payload=payload, at=at
+    )
 
 
 # --- schedules

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def trace(core: Core, command: c.Trace) -> Output:
     def read(tables: Tables) -> e.TraceResult:
         found = find(tables, command.id)
-        tree = steps(tables, found)
+        tree = steps(found)
         times = sorted(step.at for step in tree) or [""]
         return e.TraceResult(
             profile=core.profile,

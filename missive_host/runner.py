@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from missive_host.protocols import Adapter, AdapterContext, Summarizing, Summary
+from missive_host.telemetry import about
 
 if TYPE_CHECKING:
     from anyio import CancelScope
@@ -58,14 +59,15 @@ async def run_adapter(
     signals = _Signals()
     status: int | None = None
     try:
-        async with anyio.create_task_group() as group:
-            intake = Intake(core, limit=BACKLOG, filters=filters)
-            async with intake:
-                with anyio.CancelScope() as reading:
-                    await group.start(signals.watch, reading, intake.cancel)
-                    status = await adapter.run(intake)
-                    intake.cancel()  # what is left has nobody to answer to: the door is closed
-            group.cancel_scope.cancel()
+        with about(adapter=name):
+            async with anyio.create_task_group() as group:
+                intake = Intake(core, limit=BACKLOG, filters=filters)
+                async with intake:
+                    with anyio.CancelScope() as reading:
+                        await group.start(signals.watch, reading, intake.cancel)
+                        status = await adapter.run(intake)
+                        intake.cancel()  # what is left has nobody to answer to: the door is closed
+                group.cancel_scope.cancel()
         if on_summary is not None and isinstance(adapter, Summarizing):
             on_summary(adapter.summary())
     finally:

@@ -198,8 +198,9 @@ class AgentClient:
             except TransportError as error:
                 if number >= self.retries.attempts or not _worth_another_try(error, idempotent=idempotent):
                     raise
-                await self.retries.pause(number, error)
                 number += 1
+                log.debug("agent '%s' is tried again (%d): %s", self.alias, number, error.message)
+                await self.retries.pause(number - 1, error)
 
 
 def _worth_another_try(error: TransportError, *, idempotent: bool) -> bool:
@@ -285,6 +286,7 @@ class _Following:
                     help="it sent neither a message nor a task; the agent's own log may say why",
                 )
             self._resumed += 1
+            log.debug("the stream of task %s has ended early; it is taken up again", self._task_id)
             if self._fruitless >= RESUME_ATTEMPTS or not self._client.streaming:
                 if not self._background:
                     await self._poll()

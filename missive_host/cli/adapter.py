@@ -111,7 +111,7 @@ def run_adapter(
 
     import anyio
 
-    from missive_host.cli.logs import configure
+    from missive_host.logs import configure
     from missive_host.runner import run_adapter as run
     from missive_host.security.secrets import secrets_in
 
@@ -122,7 +122,7 @@ def run_adapter(
     for secret in secrets_in(options):
         core.redactor.add(secret)
     filters = _filters(app, spec.name, plugins) if app.settings().config.filters else None
-    configure(app.flags, core.redactor.text)  # again: with anyio came asyncio, and with it logging
+    configure(app.flags.verbosity, core.redactor.text)  # again: with anyio came asyncio, and with it logging
 
     def show(summary: Summary) -> None:
         from missive_host.errors import PluginError

@@ -141,11 +141,11 @@ class App:
 
     def prepare(self) -> None:
         """Check the global flags and set logging up: called before any command runs. Raises `ValidationError`."""
-        from missive_host.cli.logs import configure
         from missive_host.cli.options import check
+        from missive_host.logs import configure
 
         check(self.flags, self.argv)
-        configure(self.flags)
+        configure(self.flags.verbosity)
 
     def run(self, command: CommandStruct) -> None:
         """Run one command and print its results as they happen. Raises `MissiveError`.

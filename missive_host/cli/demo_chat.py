@@ -80,15 +80,15 @@ def _run_gateway(app: App, plugins: Plugins, result: DemoChatResult) -> int:
     import anyio
 
     from missive_host.cli.demo_view import show_chat
-    from missive_host.cli.logs import configure
     from missive_host.demo.server import HOST
     from missive_host.errors import PluginError
     from missive_host.gateway.daemon import Gateway
+    from missive_host.logs import configure
     from missive_host.outputs import Output
     from missive_host.outputs_gateway import GatewayStarted
 
     core = app.core()
-    configure(app.flags, core.redactor.text)
+    configure(app.flags.verbosity, core.redactor.text)
     failures: list[str] = []
 
     async def run() -> int:

@@ -48,6 +48,11 @@ class Flags:
             setattr(self, name, value)
 
     @property
+    def verbosity(self) -> int:
+        """How much is logged, from 0 to 3."""
+        return 3 if self.trace else min(self.verbose, 3)
+
+    @property
     def wants_json(self) -> bool:
         return self.json or self.ndjson
 

@@ -10,6 +10,8 @@ import click
 from missive_host.cli.kit import App, Command
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from missive_host.config import Settings
     from missive_host.outputs import Data
     from missive_host.plugins import Plugins
@@ -19,14 +21,17 @@ def run_gateway(app: App, *, bind_address: str | None, port: int | None, paths: 
     """Run the daemon until it is told to stop, and return the exit status. Raises `MissiveError`."""
     import anyio
 
-    from missive_host.cli.logs import configure
     from missive_host.config import load
     from missive_host.gateway.daemon import Gateway
     from missive_host.gateway.health import HealthPaths
     from missive_host.outputs import Output
 
     core = app.core()
-    configure(app.flags, core.redactor.text)
+
+    def set_log_up(settings: Settings) -> None:
+        _set_log_up(app.flags.verbosity, settings, core.redactor.text)
+
+    set_log_up(core.settings)
     _allow_many_connections()
 
     def open_plugins(settings: Settings) -> Plugins:
@@ -43,10 +48,23 @@ def run_gateway(app: App, *, bind_address: str | None, port: int | None, paths: 
 
     async def serve() -> int:
         reload = partial(load, config_path=app.flags.config, profile=app.flags.profile)
-        gateway = Gateway(core, load=reload, open_plugins=open_plugins, show=show, bind=bind, paths=health)
+        gateway = Gateway(
+            core, load=reload, open_plugins=open_plugins, show=show, bind=bind, paths=health, set_log_up=set_log_up
+        )
         return await gateway.run()
 
     return anyio.run(serve)
+
+
+def _set_log_up(verbosity: int, settings: Settings, redact: Callable[[str], str]) -> None:
+    """Let the log go where the configuration says; flags add to it, and the environment has the last word."""
+    from missive_host.logs import wants_json
+    from missive_host.logs.setup import install
+
+    block = settings.config.logging
+    said = wants_json()
+    as_json = block.format == "json" if said is None else said
+    install(verbosity, as_json=as_json, redact=redact, block=block, path=settings.log_file)
 
 
 def _allow_many_connections() -> None:

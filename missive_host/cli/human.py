@@ -444,6 +444,8 @@ ELSEWHERE: Mapping[str, str] = {
     "events": "missive_host.cli.human_events",
     "event": "missive_host.cli.human_events",
     "trace": "missive_host.cli.human_events",
+    "log": "missive_host.cli.human_logs",
+    "logs": "missive_host.cli.human_logs",
     "session": "missive_host.cli.human_sessions",
     "job": "missive_host.cli.human_jobs",
     "store": "missive_host.cli.human_store",

@@ -38,6 +38,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "store": ("missive_host.cli.store:store", "Check the store, save it, restore it, forget what is old."),
     "events": ("missive_host.cli.events:events", "See what has happened: the journal."),
     "trace": ("missive_host.cli.events:trace", "See everything that happened to one thing."),
+    "logs": ("missive_host.cli.logs:logs", "See the log of the gateway, and follow it."),
     "token": ("missive_host.cli.token:token", "Let clients in to the gateway, and out again."),
     "push": ("missive_host.cli.push:push", "Have agents send notifications about their tasks."),
     "webhook": ("missive_host.cli.webhook:webhook", "Take push notifications of agents, without the gateway."),

@@ -43,9 +43,9 @@ def run_watched(app: App, work: Callable[[], Awaitable[T]], redact: Callable[[st
     """
     import anyio
 
-    from missive_host.cli.logs import configure
+    from missive_host.logs import configure
 
-    configure(app.flags, redact)  # again: with anyio came asyncio, and with it logging
+    configure(app.flags.verbosity, redact)  # again: with anyio came asyncio, and with it logging
     run = _Run(app, work)
     anyio.run(run.main)
     if run.error is not None:

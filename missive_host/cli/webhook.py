@@ -37,13 +37,13 @@ def _run(
 ) -> None:
     import anyio
 
-    from missive_host.cli.logs import configure
     from missive_host.gateway.webhook import Webhook
+    from missive_host.logs import configure
 
     app: App = click.get_current_context().obj
     core = app.core()
     shared = _shared(app, auth_header, auth_scheme, auth_token_env)
-    configure(app.flags, core.redactor.text)
+    configure(app.flags.verbosity, core.redactor.text)
 
     async def main() -> None:
         try:

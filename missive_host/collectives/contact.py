@@ -115,12 +115,13 @@ class Contact:
         self.begun = True
         self._began = time.monotonic()
         try:
-            if await self._recalled():
-                return
-            if stream is not None:
-                await self._stream(stream)
-            else:
-                await self._send()
+            with self.exchange.about():
+                if await self._recalled():
+                    return
+                if stream is not None:
+                    await self._stream(stream)
+                else:
+                    await self._send()
         except MissiveError as error:
             self.status, self.error = "failed", error
             self._stop_clock()

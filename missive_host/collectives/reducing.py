@@ -92,7 +92,8 @@ async def ask_agent(
 
     await core.recorder.request(exchange, request, "send")
     try:
-        answer, client = await core.agents.calling(agent, call)
+        with exchange.about():
+            answer, client = await core.agents.calling(agent, call)
     except BaseException as error:
         with anyio.CancelScope(shield=True):
             await core.recorder.failed(exchange, "send", error if isinstance(error, MissiveError) else None)

@@ -10,7 +10,7 @@ import msgspec
 
 from missive_host.config.discovery import Source, find
 from missive_host.config.model import AuthHeader, AuthRef, Config, Sessions
-from missive_host.config.paths import Paths, profile_paths
+from missive_host.config.paths import Paths, log_file, profile_paths
 from missive_host.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
@@ -31,6 +31,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     paths: Paths
     environ: Mapping[str, str]
     """Where auth refs find their variables."""
+
+    @property
+    def log_file(self) -> Path:
+        """The file of the gateway's log. Raises `ConfigError`."""
+        return log_file(self.paths, self.environ, self.config.logging.file)
 
     def __repr__(self) -> str:
         # Without the environment, which holds secrets.

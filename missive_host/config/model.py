@@ -355,6 +355,51 @@ def _is_socket(text: str) -> bool:
     return True
 
 
+LogLevel = Literal["error", "warning", "info", "debug"]
+LogTarget = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$(?!\n)", max_length=128)]
+
+
+class Logging(_Block, frozen=True, kw_only=True):
+    """The log of the gateway."""
+
+    level: Annotated[LogLevel, Meta(description="What is logged: this, and what is more severe.")] = "info"
+    levels: Annotated[
+        dict[LogTarget, LogLevel],
+        Meta(description="Levels of single targets and of all below them: `missive.http`, or a library: `hpack`."),
+    ] = field(default_factory=dict)
+    destination: Annotated[
+        Literal["file", "stderr", "both"],
+        Meta(description="Where it goes; with `file`, warnings and what `-v` asks for are on stderr, too."),
+    ] = "file"
+    format: Annotated[
+        Literal["text", "json"], Meta(description="Its format on stderr; the file has one line of JSON a record.")
+    ] = "text"
+    file: Annotated[
+        NonEmpty | None,
+        Meta(
+            description="The file: absolute, from `~/`, or relative to the profile's state folder; no `..`. "
+            "Without it: `logs/gateway.log` there."
+        ),
+    ] = None
+    max_size: Annotated[
+        Size, Meta(description="How large the file may become, in bytes or as `10MiB`; then a new one is begun.")
+    ] = "10MiB"
+    keep: Annotated[
+        Annotated[int, Meta(ge=0, le=1000)], Meta(description="How many full files are kept: `gateway.log.1` and on.")
+    ] = 5
+
+    def __post_init__(self) -> None:
+        if self.file is not None and ".." in self.file.split("/"):
+            raise ValueError("`file`: `..` is not allowed")
+
+    @property
+    def max_bytes(self) -> int:
+        """``max_size`` as a number."""
+        from missive_host.config.units import parse_size
+
+        return parse_size(self.max_size)
+
+
 class Routing(_Block, frozen=True, kw_only=True):
     """How a message to a group finds its agent."""
 
@@ -411,6 +456,7 @@ class Profile(_Block, frozen=True, kw_only=True):
     output: Annotated[OutputBlock | None, Meta(description="Replaces `[output]`.")] = None
     protocol: Annotated[Protocol | None, Meta(description="Replaces `[protocol]`.")] = None
     gateway: Annotated[Gateway | None, Meta(description="Replaces `[gateway]`.")] = None
+    logging: Annotated[Logging | None, Meta(description="Replaces `[logging]`.")] = None
     routing: Annotated[Routing | None, Meta(description="Replaces `[routing]`.")] = None
     qos: Annotated[Qos | None, Meta(description="Replaces `[qos]`.")] = None
 
@@ -497,7 +543,7 @@ class Plugins(_Block, frozen=True, kw_only=True):
             raise ValueError("`disabled`: cannot be used together with enabled; keep one of them")
 
 
-REPLACEABLE = ("storage", "output", "protocol", "gateway", "routing", "qos")
+REPLACEABLE = ("storage", "output", "protocol", "gateway", "logging", "routing", "qos")
 """The blocks that a profile may replace."""
 
 
@@ -516,6 +562,7 @@ class Config(_Block, frozen=True, kw_only=True):
     output: Annotated[OutputBlock, Meta(description="How results are printed.")] = field(default_factory=OutputBlock)
     protocol: Annotated[Protocol, Meta(description="What every request carries.")] = field(default_factory=Protocol)
     gateway: Annotated[Gateway, Meta(description="The daemon.")] = field(default_factory=Gateway)
+    logging: Annotated[Logging, Meta(description="Its log.")] = field(default_factory=Logging)
     routing: Annotated[Routing, Meta(description="How a message to a group finds its agent.")] = field(
         default_factory=Routing
     )

@@ -61,6 +61,13 @@ def profile_paths(
     return Paths(data, state, cache, database)
 
 
+def log_file(paths: Paths, env: Mapping[str, str], file: str | None) -> Path:
+    """Return the file of the gateway's log, `file` as ``[logging]`` names it. Raises `ConfigError`."""
+    if file is None:
+        return paths.state / "logs" / "gateway.log"
+    return home(env) / file[2:] if file.startswith("~/") else paths.state / file
+
+
 def _folder(kind: str, env: Mapping[str, str], platform: str) -> Path:
     if "MISSIVE_HOME" in env:
         base = Path(env["MISSIVE_HOME"])

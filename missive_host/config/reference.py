@@ -31,6 +31,7 @@ TABLES: tuple[tuple[str, type[msgspec.Struct]], ...] = (
     ("`[protocol]`", model.Protocol),
     ("`[gateway]`", model.Gateway),
     ("`[gateway.busy_input]` and `[adapters.NAME.busy_input]`", model.BusyInput),
+    ("`[logging]`", model.Logging),
     ("`[routing]`", model.Routing),
     ("`[adapters.NAME]`", model.AdapterBlock),
     ("`[sinks.NAME]`", model.SinkBlock),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from _thread import allocate_lock
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -24,6 +26,7 @@ from missive_host.outputs import CardCache, SelectedInterface
 from missive_host.routing.breaker import counts, failed as breaker_failed, succeeded as breaker_succeeded
 from missive_host.security.secrets import Secret
 from missive_host.store.rows import AgentRow, CardRow
+from missive_host.telemetry import about
 
 if TYPE_CHECKING:
     from missive_host.config.model import Protocol
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from missive_host.security.options import CallOptions
     from missive_host.store import Tables
 
+log = logging.getLogger("missive.agents")
 T = TypeVar("T")
 
 
@@ -244,17 +248,31 @@ class Agents:
         if not counted:
             self.engage(alias)
         try:
-            result = await self._calling(alias, call, binding)
-        except MissiveError as error:
-            if counts(error):
-                await self.note_failure(alias, error)
-            raise
+            with about(agent=alias):
+                result = await self._told(alias, call, binding)
         finally:
             if not counted:
                 self.release(alias)
         if self._failing.get(alias):
             await self._note_success(alias)
         return result
+
+    async def _told(
+        self, alias: str, call: Callable[[AgentClient], Awaitable[T]], binding: str | None
+    ) -> tuple[T, AgentClient]:
+        """Call, say in the log how it went, and count a failure."""
+        log.debug("agent '%s' is called", alias)
+        begun = time.monotonic()
+        try:
+            result, client = await self._calling(alias, call, binding)
+        except MissiveError as error:
+            log.debug("agent '%s' has failed after %.3f s: %s", alias, time.monotonic() - begun, error.message)
+            if counts(error):
+                await self.note_failure(alias, error)
+            raise
+        used = client.interface
+        log.debug("agent '%s' has answered after %.3f s, over %s", alias, time.monotonic() - begun, used.binding)
+        return result, client
 
     # --- what is under way, and how agents fare
 

@@ -42,7 +42,8 @@ async def send_durably(core: Core, command: Send) -> o.SendResult:
             return await client.send(request.body)
 
         try:
-            answer, client = await core.agents.calling(exchange.agent, call, binding=command.binding)
+            with exchange.about():
+                answer, client = await core.agents.calling(exchange.agent, call, binding=command.binding)
         except BaseException as error:
             await record_failure(core, exchange, "send", error)
             raise
@@ -70,7 +71,8 @@ async def follow(core: Core, exchange: Exchange, task_id: str, *, binding: str |
 
         await client.subscribe(task_id, take)
 
-    _, client = await core.agents.calling(exchange.agent, call, binding=binding)
+    with exchange.about():
+        _, client = await core.agents.calling(exchange.agent, call, binding=binding)
     task = core.store.read(lambda tables: stored_task(tables, exchange.agent, task_id))
     assert task is not None
     return {"task": task}, client

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import anyio
 from anyio.abc import TaskGroup
 
+from missive_host.commands import tag_of
 from missive_host.errors import MissiveError, OrchestrationError, ValidationError
 from missive_host.ids import new_id, now
 from missive_host.protocols import (
@@ -22,6 +23,7 @@ from missive_host.protocols import (
     UnknownReceiptError,
     Viewer,
 )
+from missive_host.telemetry import about
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -121,6 +123,12 @@ class Intake:
             await self._settle_all(list(queue)[1:])
 
     async def _run(self, delivery: Delivery) -> None:
+        command = delivery.envelope.command
+        with about(frame_id=delivery.envelope.id, agent=getattr(command, "agent", None)):
+            await self._run_one(delivery)
+
+    async def _run_one(self, delivery: Delivery) -> None:
+        log.debug("%s begins", tag_of(delivery.envelope.command))
         outcome: Outcome | None = None
         door_failed = False
 
@@ -184,6 +192,8 @@ class Intake:
                 await delivery.settle(outcome)
         except Exception as error:  # noqa: BLE001 - a door that cannot settle must not hold its slot for ever
             log.warning("frame %s could not be settled: %s", delivery.envelope.id, type(error).__name__)
+        else:
+            log.info("%s: %s", tag_of(delivery.envelope.command), type(outcome).__name__.lower())
         finally:
             self._slots.release()
 

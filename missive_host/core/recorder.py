@@ -20,9 +20,11 @@ from missive_host.ids import new_id, now
 from missive_host.outputs import Persistence
 from missive_host.store.events import new_event_id
 from missive_host.store.rows import EventRow, MessageRow, TaskRow
+from missive_host.telemetry import about
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from missive_host.a2a.parts import Request
     from missive_host.commands import Send, Stream
@@ -74,6 +76,12 @@ class Exchange(msgspec.Struct):
     """Set when the first attempt begins: before it nothing can have reached the agent."""
     work_id: str | None = None
     """The work that it is done for."""
+
+    def about(self) -> AbstractContextManager[None]:
+        """Let the lines of the log say which message it is that they are about."""
+        return about(
+            agent=self.agent, message_id=self.message_id or None, context_id=self.context_id, task_id=self.task_id
+        )
 
 
 class Road(msgspec.Struct, frozen=True):

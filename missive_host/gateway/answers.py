@@ -18,6 +18,7 @@ from missive_host.errors import ErrorReport
 from missive_host.ids import now
 from missive_host.outputs import Output
 from missive_host.protocols import Done, Outcome, Receipt, Reject, UnknownReceiptError, Viewer
+from missive_host.telemetry import about
 
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
@@ -170,9 +171,12 @@ class Answers:
 
     async def _serve(self, work_id: str, viewer: Viewer, after: int, live: Live | None) -> None:
         try:
-            await self._pump(work_id, viewer, after, live)
+            with about(work_id=work_id):
+                await self._pump(work_id, viewer, after, live)
+                log.debug("the answer is delivered")
         except Exception as error:  # noqa: BLE001 - a door that fails must not end the others
-            log.warning("the answer of %s could not be delivered: %s", work_id, type(error).__name__)
+            with about(work_id=work_id):
+                log.warning("the answer of %s could not be delivered: %s", work_id, type(error).__name__)
         else:
             self._delivered.append(work_id)
             self._to_mark.set()

@@ -72,7 +72,8 @@ class Gateway:
     """One daemon.
 
     `load` reads the configuration again, `open_plugins` finds the plugins that a configuration allows; `show` is told
-    what has happened, for the terminal.
+    what has happened, for the terminal. `set_log_up` lets the log go where a configuration says, and opens its file
+    anew.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class Gateway:
         show: Callable[[Data], Awaitable[None]],
         bind: str | None = None,
         paths: HealthPaths | None = None,
+        set_log_up: Callable[[Settings], None] = lambda _settings: None,
     ) -> None:
         self.core = core
         self._load = load
@@ -92,6 +94,7 @@ class Gateway:
         self._show = show
         self._bind = bind
         self._paths = paths or HealthPaths()
+        self._set_log_up = set_log_up
         self._began = time.monotonic()
         self._state = "starting"
         self._notifier = Notifier()
@@ -206,6 +209,7 @@ class Gateway:
             await self._supervisor.started()
         self._state = "running"
         assert self._listener is not None
+        log.info("the gateway of the profile '%s' runs on %s", self.core.profile, self._listener.url)
         await self._journal("started", {"bind_address": self._listener.url, "pid": os.getpid()})
         self._notifier.ready(f"listening on {self._listener.url}")
         url = self._listener.url
@@ -234,6 +238,7 @@ class Gateway:
         await self._listener.stopped()
         await self._journal("stopped", {"reason": self._reason, "given_back": left})
         await self._sinks.stop()
+        log.info("the gateway has stopped; given back: %d", left)
         group.cancel_scope.cancel()
         with anyio.CancelScope(shield=True):
             await self._show(
@@ -291,6 +296,7 @@ class Gateway:
         if self._stopping.is_set():  # else the adapters that have just been stopped would be started anew
             raise ValidationError("the gateway stops", help="what has changed counts when it is started again")
         self._notifier.reloading()
+        self._set_log_up(self.core.settings)  # whatever else is wrong: logrotate waits for that
         try:
             settings = self._load()
             plugins = self._open_plugins(settings)
@@ -308,6 +314,9 @@ class Gateway:
             self.core.settings = settings
             self._plugins = plugins
             self.dispatcher.filters = filters.of
+            self._set_log_up(settings)
+            if after.logging != before.logging:
+                changed.append("logging")
             if after.filters != before.filters:
                 changed.append("filters")
             if after.gateway != before.gateway:
@@ -317,6 +326,7 @@ class Gateway:
             anew = after.plugins != before.plugins
             changed += await self._sinks.apply(after.sinks, anew=anew)
             changed += await self._supervisor.apply(after.adapters, anew=anew)
+            log.info("the configuration has been read again: %s", ", ".join(changed) or "nothing has changed")
             await self._journal("reloaded", {"changed": changed})
         finally:
             self._notifier.ready()

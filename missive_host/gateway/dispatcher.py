@@ -29,6 +29,7 @@ from missive_host.gateway.running import Observer, Run, Runner
 from missive_host.ids import after, new_id, now
 from missive_host.protocols import Outcome
 from missive_host.store.rows import WorkRow
+from missive_host.telemetry import about
 
 if TYPE_CHECKING:
     from anyio.abc import TaskStatus
@@ -291,6 +292,12 @@ class Dispatcher:
 
     async def _run(self, run: Run) -> None:
         work = run.work
+        frame_id = work.request.get("id") if work.kind == "delivery" else None
+        with about(adapter=work.adapter, work_id=work.work_id, frame_id=frame_id, agent=work.agent_alias):
+            await self._run_one(run, work)
+
+    async def _run_one(self, run: Run, work: WorkRow) -> None:
+        log.debug("%s begins, attempt %d", work.command, work.attempts)
         outcome: Outcome | None = None
         try:
             if work.kind == "delivery" and not self.answers.is_awaited(work.work_id):

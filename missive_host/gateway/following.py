@@ -23,6 +23,7 @@ from missive_host.errors import MissiveError, StorageError, TransportError
 from missive_host.gateway.callbacks import Callbacks
 from missive_host.gateway.pacing import LONGEST_PAUSE, STREAMS_OF_AGENT, AgentPace, TaskPace
 from missive_host.ids import after
+from missive_host.telemetry import about
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -235,6 +236,10 @@ class TaskFollowers:
     # --- one task
 
     async def _follow(self, key: Key, task: TaskPace) -> None:
+        with about(agent=key[0], task_id=key[1]):
+            await self._follow_one(key, task)
+
+    async def _follow_one(self, key: Key, task: TaskPace) -> None:
         agent = self._agents.setdefault(key[0], AgentPace(self._streams_of_agent))
         try:
             while self._goes_on(key):

@@ -51,6 +51,10 @@ def service_file(
     folders = [paths.state, paths.data, paths.cache] if base is None else [base]
     if not any(folder in paths.database.parents for folder in folders):
         folders.append(paths.database.parent)
+    if settings.config.logging.destination != "stderr" and not any(
+        folder in settings.log_file.parents for folder in folders
+    ):
+        folders.append(settings.log_file.parent)
     folders += [Path(folder).absolute() for folder in writes]
     folders += _folders_of_adapters(settings)
     for text in (*command, *environment.values(), *map(str, folders)):
@@ -66,8 +70,14 @@ def service_file(
         user=user,
         stop_seconds=math.ceil(parse_duration(settings.config.gateway.drain, "drain")) + _GRACE,
         private_tmp=not any(_is_temporary(place) for place in (*folders, control_path(paths), Path(command[0]))),
-        log=str(paths.state / "logs" / "gateway.log" if base is None else base / "gateway.log"),
+        log=str(service_log(settings, system=base is not None)),
     )
+
+
+def service_log(settings: Settings, *, system: bool) -> Path:
+    """Return the file that launchd writes stdout and stderr of the gateway to; systemd has its own journal."""
+    folder = Path(settings.environ["MISSIVE_HOME"]) if system else settings.paths.state / "logs"
+    return folder / "service.log"
 
 
 def text_of(service: Service, file: ServiceFile) -> str:
@@ -77,7 +87,10 @@ def text_of(service: Service, file: ServiceFile) -> str:
 def make_folders(settings: Settings) -> None:
     """Make what the service writes to: in its sandbox it cannot make them itself. Raises `StorageError`."""
     paths = settings.paths
-    for folder in (paths.state / "logs", paths.data, paths.cache, paths.database.parent):
+    folders = [paths.state / "logs", paths.data, paths.cache, paths.database.parent]
+    if settings.config.logging.destination != "stderr":
+        folders.append(settings.log_file.parent)
+    for folder in folders:
         make_private(folder)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -19,10 +20,13 @@ from missive_host.ids import new_id, now
 from missive_host.protocols import Delivery, IntakeFullError, Receipt, Viewer
 from missive_host.store.rows import WorkRow
 from missive_host.store.work import request_digest
+from missive_host.telemetry import about
 
 if TYPE_CHECKING:
     from missive_host.gateway.dispatcher import Dispatcher
     from missive_host.store import Tables
+
+log = logging.getLogger("missive.gateway")
 
 
 class Room:
@@ -92,10 +96,15 @@ class GatewayIntake:
     async def submit(
         self, delivery: Delivery, *, reply_to: Mapping[str, Any] | None = None, wait: bool = True
     ) -> Receipt:
+        with about(adapter=self._adapter, frame_id=delivery.envelope.id):
+            self._check(delivery.envelope)
+            envelope = await self._dispatcher.filters(self._adapter).inbound(delivery.envelope)
+            work = self._work(envelope, reply_to)
+            with about(work_id=work.work_id, agent=work.agent_alias):
+                return await self._submit(delivery, envelope, work, wait)
+
+    async def _submit(self, delivery: Delivery, envelope: Envelope, work: WorkRow, wait: bool) -> Receipt:
         dispatcher = self._dispatcher
-        self._check(delivery.envelope)
-        envelope = await dispatcher.filters(self._adapter).inbound(delivery.envelope)
-        work = self._work(envelope, reply_to)
         rules = busy.rules_for(dispatcher.core.settings.config, self._adapter)
         await self._room.enter(work.work_id, self._adapter, work.lane, depth=rules.max_queue_depth, wait=wait)
         disposition, running = None, None
@@ -110,12 +119,15 @@ class GatewayIntake:
             self._room.leave(work.work_id)
             raise
         if known.work_id == work.work_id:
+            log.info("%s is taken in", work.command)
             if disposition is not None:
                 await busy.apply(disposition, running, dispatcher)
             dispatcher.wake()
             return receipt_of(known)
         self._room.leave(work.work_id)
-        return self._again(delivery, work, known)
+        with about(work_id=known.work_id):
+            log.info("%s is known by its idempotency key: it gets the answer of the first", work.command)
+            return self._again(delivery, work, known)
 
     async def _put(
         self, delivery: Delivery, work: WorkRow, disposition: busy.Disposition | None, running: busy.RunningView | None

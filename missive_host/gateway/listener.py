@@ -17,9 +17,10 @@ from anyio.abc import TaskStatus
 
 from missive_host.errors import ConfigError
 from missive_host.gateway.protocol import GuardedProtocol, Limits
+from missive_host.telemetry import about, current_fields
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Generator
+    from collections.abc import Awaitable, Callable, Generator, Mapping
 
     Message = MutableMapping[str, Any]
     Receive = Callable[[], Awaitable[Message]]
@@ -50,7 +51,8 @@ class HttpListener:
         self._host = ip_address(host.strip("[]"))
         self._socket = _bind(bind, str(self._host), int(port))
         self._port: int = self._socket.getsockname()[1]
-        self._mounted: dict[str, Any] = {}
+        self._mounted: dict[str, tuple[Any, Mapping[str, str]]] = {}
+        """The applications, and what the log says of those who have mounted them."""
         self._resting: set[str] = set()
         """Paths that were served: an adapter that is started again, or stopped, has not vanished."""
         self._on_stop: dict[str, Callable[[], None]] = {}
@@ -79,7 +81,7 @@ class HttpListener:
             raise ConfigError(
                 f"the path {path or '/'} of the listener is taken", help="two adapters of this kind cannot share it"
             )
-        self._mounted[path] = app
+        self._mounted[path] = (app, current_fields())
         self._resting.discard(path)
         if on_stop is not None:  # also after it is taken off: what was begun on it goes on
             self._on_stop[path] = on_stop
@@ -137,10 +139,12 @@ class HttpListener:
         """Hand a request to whom its path belongs: the longest one that is mounted."""
         path: str = scope["path"]
         while True:
-            app = self._mounted.get(path)
-            if app is not None:
+            found = self._mounted.get(path)
+            if found is not None:
+                app, fields = found
                 try:
-                    await app(scope, receive, send)
+                    with about(None, **fields):
+                        await app(scope, receive, send)
                 except Exception as error:
                     log.error("unexpected %s in the answer to a request", type(error).__name__)  # noqa: TRY400
                     raise  # uvicorn answers 500, or ends the connection

@@ -22,6 +22,7 @@ from missive_host.core.recorder import Exchange, Road, journal_event
 from missive_host.errors import MissiveError
 from missive_host.gateway.signatures import Signatures
 from missive_host.ids import after, now
+from missive_host.telemetry import about
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -144,6 +145,7 @@ class PushReceiver:
             return Response(status_code=499)  # nobody reads it
         except RejectedError as error:
             self.rejected += 1
+            log.info("a notification was refused: %d %s", error.status, error.code)
             await self._reject(request, error)
             headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
             if error.status == 503:
@@ -172,7 +174,8 @@ class PushReceiver:
             task_id = config.task_id
         if task_id is None:
             raise RejectedError(400, "invalid_a2a_identifiers", "the notification names no task")
-        return await self._take(agent, task_id, event, config, proof, request.headers.get("a2a-version"))
+        with about(agent=agent, task_id=task_id):
+            return await self._take(agent, task_id, event, config, proof, request.headers.get("a2a-version"))
 
     async def _body(self, request: Request) -> bytes:
         too_large = RejectedError(413, "body_too_large", f"the body is larger than {self._max_body} bytes")
@@ -255,6 +258,7 @@ class PushReceiver:
     ) -> Taken:
         config_id = config.config_id if config is not None else None
         name, value = payload(event)
+        log.debug("a notification about task %s: %s", task_id, EVENT_TYPES[name])
         followers = self._followers
         streamed = (agent, task_id) in self._core.connections.streams
         streamed = streamed or (followers is not None and followers.is_subscribed(agent, task_id))

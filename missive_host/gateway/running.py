@@ -201,6 +201,7 @@ class Runner:
         if not await self._dispatcher.persist(write):
             log.warning("%s %s was taken up by another process", work.kind, work.work_id)
             return None
+        _log_end(run, state, report)
         if held is not None:
             self._answers.publish(work.work_id, held)
         if state == "dead":
@@ -272,6 +273,16 @@ def _put_off(tables: Tables, *, work: WorkRow, until: str, report: ErrorReport |
         at=at,
     )
     tables.events.append(event)
+
+
+def _log_end(run: Run, state: str, report: ErrorReport | None) -> None:
+    seconds = anyio.current_time() - run.since
+    if report is None:
+        log.info("%s is done after %.3f s", run.work.command, seconds)
+        return
+    # What was asked for amiss is the business of whoever asks; what an agent fails at is that of the operator, too.
+    level = logging.INFO if state == "cancelled" or report.category == "validation" else logging.WARNING
+    log.log(level, "%s: %s after %.3f s: %s", run.work.command, state, seconds, report.message)
 
 
 def _unexpected(error: BaseException | None) -> bool:

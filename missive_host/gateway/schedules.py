@@ -17,6 +17,7 @@ from missive_host.core.jobs import enqueue, request_of
 from missive_host.core.timing import moment, next_time, stored
 from missive_host.errors import MissiveError, StorageError
 from missive_host.ids import new_id, now
+from missive_host.telemetry import about
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,6 +68,9 @@ class Schedules:
         except StorageError as error:
             log.warning("schedules are not looked at: %s", error.message)
             return LONGEST_SLEEP / 10
+        for job_id in started.jobs:
+            with about(work_id=job_id):
+                log.info("job %s was started by its schedule", job_id)
         if started.jobs:
             self._core.new_work()
         if started.next_due is None:

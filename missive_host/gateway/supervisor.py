@@ -17,6 +17,7 @@ from missive_host.gateway.services import GOOD_SECONDS, pause_after
 from missive_host.ids import now
 from missive_host.outputs_gateway import AdapterStatus
 from missive_host.protocols import Adapter, AdapterContext, Counters, Listener, Principal, Restoring
+from missive_host.telemetry import about
 
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
@@ -174,7 +175,7 @@ class Supervisor:
     async def _supervise(self, each: Supervised) -> None:
         failures = 0
         try:
-            with each.scope:
+            with about(adapter=each.name), each.scope:
                 while True:
                     begun = anyio.current_time()
                     try:
@@ -208,6 +209,7 @@ class Supervisor:
         adapter = each.adapter = await self._make(each)
         await self._restore(each, adapter)
         each.become("running")
+        log.info("adapter '%s' runs", each.name)
         await adapter.run(GatewayIntake(each.name, self._dispatcher, self._room))
 
     async def _make(self, each: Supervised) -> Adapter:
@@ -276,6 +278,10 @@ class Supervisor:
             self._attend(each.adapter, work)
 
     def _attend(self, adapter: Restoring, work: WorkRow) -> None:
+        with about(adapter=work.adapter, work_id=work.work_id):
+            self._attend_to(adapter, work)
+
+    def _attend_to(self, adapter: Restoring, work: WorkRow) -> None:
         answers = self._dispatcher.answers
         if answers.is_awaited(work.work_id) or work.reply_to is None:
             return

@@ -28,6 +28,7 @@ from missive_host.core.handlers.stream import stream_on
 from missive_host.core.views import given
 from missive_host.errors import DeadlineError, MissiveError
 from missive_host.outputs import AttemptView, Output, SendResult, StreamResult
+from missive_host.telemetry import about
 
 if TYPE_CHECKING:
     from missive_host.a2a.client import AgentClient
@@ -141,7 +142,7 @@ class Attempt(ABC):
         else:
             agents.engage(self.agent)
         try:
-            with self._scope:
+            with about(agent=self.agent), self._scope:
                 await self._run(accept_seconds, limit)
         except MissiveError as error:
             self.error = error
@@ -246,7 +247,7 @@ class SendAttempt(Attempt):
             return await client.send(request.body)
 
         try:
-            with anyio.move_on_after(accept_seconds) as scope:
+            with anyio.move_on_after(accept_seconds) as scope, exchange.about():
                 answered = await self._core.agents.calling(self.agent, call, binding=self._binding, counted=True)
             if scope.cancelled_caught:
                 raise await self._too_slow(accept_seconds)

@@ -95,7 +95,7 @@ def test_the_configuration_in_full_sets_every_key() -> None:
     full = load(ROOT / CONFIG / "examples" / "valid" / "full.toml")
     schema = SCHEMAS[CONFIG]
     missing = set(schema["properties"]) - set(full)
-    for table in ("storage", "output", "protocol", "gateway", "routing", "qos"):
+    for table in ("storage", "output", "protocol", "gateway", "logging", "routing", "qos"):
         struct = schema["$defs"][schema["properties"][table]["$ref"].rpartition("/")[2]]
         missing |= {f"{table}.{key}" for key in set(struct["properties"]) - set(full[table])}
     assert missing == set()

@@ -276,7 +276,7 @@ def test_the_property_list(machine: Machine) -> None:
     assert content["KeepAlive"] == {"SuccessfulExit": False}
     assert content["EnvironmentVariables"]["MISSIVE_HOME"] == machine.env["MISSIVE_HOME"]
     assert content["ExitTimeOut"] == 25
-    assert content["StandardErrorPath"] == f"{settings.paths.state}/logs/gateway.log"
+    assert content["StandardErrorPath"] == f"{settings.paths.state}/logs/service.log"
 
 
 def test_launchd_is_told_by_what_it_knows(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:

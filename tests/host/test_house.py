@@ -28,7 +28,7 @@ PLUGINS = {folder.name: folder for folder in sorted(ROOT.glob("plugins/*/missive
 LEAVES = {"__version__", "errors", "ids", "telemetry"}
 WORDS = LEAVES | {"commands", "outputs"}
 """The command model and the result documents."""
-FOR_PEOPLE = {"outputs_host", "outputs_plugins", "outputs_chat", "outputs_doctor"}
+FOR_PEOPLE = {"outputs_host", "outputs_plugins", "outputs_chat", "outputs_doctor", "outputs_logs"}
 """The result documents that only the command line has."""
 RESULTS = {file.stem for file in HOST.glob("outputs_*.py")} - FOR_PEOPLE
 """The result documents of one noun each, so that a command imports only its own."""
@@ -55,6 +55,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "outputs_groups": {"outputs"},
     "outputs_intake": {"errors", "outputs"},
     "outputs_jobs": {"errors", "outputs"},
+    "outputs_logs": {"outputs"},
     "outputs_plugins": {"outputs", "outputs_chat"},
     "outputs_push": {"outputs"},
     "outputs_routes": {"errors", "outputs"},
@@ -105,10 +106,11 @@ MAY_IMPORT: dict[str, set[str]] = {
         "security",
         "store",
     },
+    "logs": {"config", "outputs_logs", "security", "telemetry"},
     "scaffold": {"__version__", "errors"},
     "cli": BELOW_CORE
     | FOR_PEOPLE
-    | {"adapter_options", "core", "demo", "doctor", "filters", "gateway", "plugins", "runner", "scaffold"},
+    | {"adapter_options", "core", "demo", "doctor", "filters", "gateway", "logs", "plugins", "runner", "scaffold"},
     "__init__": set(),
     "__main__": {"cli"},
 }

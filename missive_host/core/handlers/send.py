@@ -74,7 +74,8 @@ async def send_one(core: Core, command: c.Send) -> o.SendResult:
         return await client.send(request.body)
 
     try:
-        answer, client = await core.agents.calling(exchange.agent, call, binding=command.binding)
+        with exchange.about():
+            answer, client = await core.agents.calling(exchange.agent, call, binding=command.binding)
     except BaseException as error:
         await record_failure(core, exchange, "send", error)
         raise

@@ -96,9 +96,10 @@ async def stream_on(
         return await client.stream(request.body, take)
 
     try:
-        resumed, client = await core.agents.calling(
-            exchange.agent, call, binding=command.binding, counted=on_event is not None
-        )
+        with exchange.about():
+            resumed, client = await core.agents.calling(
+                exchange.agent, call, binding=command.binding, counted=on_event is not None
+            )
     except BaseException as error:
         if not following.answered:
             await record_failure(core, exchange, "stream", error)

@@ -80,14 +80,12 @@ class LogFile(logging.Handler):
                 self._open()
         if self._size + len(data) > self._max_bytes and self._size and now >= self._rotates_from:
             self._rotate(now)
-        if self._torn:
-            data = b"\n" + data
-        written = os.write(self._fd, data)
-        self._torn = written < len(data)
-        self._size += written
-        if self._torn:
-            os.write(self._fd, data[written:])  # says why: raises ENOSPC
-            self._torn = False
+        rest = b"\n" + data if self._torn else data
+        while rest:
+            written = os.write(self._fd, rest)
+            self._size += written
+            rest = rest[written:]
+            self._torn = bool(rest)
         return True
 
     def _open(self) -> None:
@@ -100,7 +98,7 @@ class LogFile(logging.Handler):
         except FileNotFoundError:
             for folder in reversed(self._path.parents):
                 if not folder.exists():
-                    folder.mkdir(mode=0o700)
+                    folder.mkdir(mode=0o700, exist_ok=True)
             fd = os.open(self._path, flags, 0o600)
         there = os.fstat(fd)
         if not stat.S_ISREG(there.st_mode):

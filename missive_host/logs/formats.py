@@ -29,12 +29,12 @@ _PLAIN = re.compile(r"[\w.:@/+-]+")
 _SHOWN = (("adapter", "adapter"), ("work_id", "work"), ("agent", "agent"), ("task_id", "task"))
 """The fields that people see, and how they are called there."""
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName", "exc_text"}
-_LEVELS = {logging.WARNING: "warn", logging.CRITICAL: "error"}
+_LEVELS = ((logging.ERROR, "error"), (logging.WARNING, "warn"), (logging.INFO, "info"), (-(10**9), "debug"))
 
 
 def level_name(number: int) -> str:
-    """Return a level as records have it: ``debug``, ``info``, ``warn`` or ``error``."""
-    return _LEVELS.get(number) or logging.getLevelName(number).lower()
+    """Return a level as records have it, whatever a library calls its own: ``debug``, ``info``, ``warn``, ``error``."""
+    return next(name for least, name in _LEVELS if number >= least)
 
 
 def escaped(text: str) -> str:
@@ -124,7 +124,7 @@ class Lines(_Format):
 
 
 def _word(value: str) -> str:
-    return value if _PLAIN.fullmatch(value) else msgspec.json.encode(value).decode()
+    return value if _PLAIN.fullmatch(value) else f'"{escaped(value)}"'
 
 
 class Json(_Format):

@@ -27,7 +27,7 @@ _PATTERNS = (
     # "authorization": "…", 'token': '…', (b'cookie', b'…'), also where the quotes are escaped
     (
         re.compile(
-            rf"""(?i)(?<![\w-])((?:{_HEADER}|{_WORDS}|(?:set-)?cookie)\\{{0,3}}["']\s{{0,3}}[:,=]\s{{0,3}}"""
+            rf"""(?i)(?<![\w-])((?:{_HEADER}|{_WORDS}|(?:set-)?cookie)(?:\\{{0,3}}["']\s{{0,3}}[:,=]|=)\s{{0,3}}"""
             rf"""b?\\{{0,3}}(["']))(?:(?!\2)[^\r\n\\]|\\.)+"""
         ),
         rf"\1{MARK}",
@@ -35,7 +35,7 @@ _PATTERNS = (
     (re.compile(r"""(?i)(?<![\w-])((?:set-)?cookie\s{0,2}[:=]\s{0,2})[^"'\r\n]+"""), rf"\1{MARK}"),
     (
         re.compile(
-            rf"""(?i)(?<![\w-])((?:{_HEADER})\s{{0,2}}[:=]\s{{0,2}}"""
+            rf"""(?i)(?<![\w-])((?:{_HEADER})\s{{0,2}}[:=]\s{{0,2}}["']?"""
             rf"""(?:(?:Bearer|Basic|Token|ApiKey|Api-Key|Digest|Negotiate)\s{{1,3}})?)[^\s"',;]+"""
         ),
         rf"\1{MARK}",

@@ -75,7 +75,7 @@ def install(
     stderr = Stderr(sys.stderr)
     stderr.setFormatter(Json(scrub) if as_json else Lines(scrub))
     quiet = block is not None and block.destination == "file"
-    stderr.addFilter(Thresholds(*_levels(verbosity, None)) if quiet else kept)
+    stderr.addFilter(_as_flags_say(verbosity, kept) if quiet else kept)
     handlers: list[logging.Handler] = [stderr]
     if block is not None and block.destination != "stderr" and path is not None:
         file = LogFile(path, max_bytes=block.max_bytes, keep=block.keep, tell=lambda text: _tell(stderr, text))
@@ -100,6 +100,13 @@ def _levels(verbosity: int, block: Logging | None) -> tuple[int, int, dict[str, 
         for name, said in block.levels.items()
     }
     return own, min(everything, max(level, logging.WARNING)), levels
+
+
+def _as_flags_say(verbosity: int, kept: Thresholds) -> Thresholds:
+    """Return the thresholds of stderr beside a file: warnings, or what flags ask for, and no more than the file has."""
+    own, others, _ = _levels(verbosity, None)
+    levels = {name: max(level, own if name.partition(".")[0] in OWN else others) for name, level in kept.levels.items()}
+    return Thresholds(own, others, levels)
 
 
 def _tell(stderr: logging.Handler, text: str) -> None:

@@ -32,6 +32,15 @@ MAX_DEPTH = 200
 
 IdempotencyKey = Annotated[str, Meta(pattern=r"^[\x21-\x7e]+$(?!\n)", min_length=1, max_length=256)]
 """1 to 256 printable ASCII characters without spaces."""
+Traceparent = Annotated[
+    str,
+    Meta(
+        pattern=r"^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$(?!\n)",
+        min_length=55,
+        max_length=55,
+    ),
+]
+"""A span of a trace as W3C Trace Context names it: ``00-TRACE-SPAN-01``, lower-case hex."""
 FrameId = Annotated[str, Meta(pattern=r"^[^\s\x00-\x1f\x7f]+$(?!\n)", min_length=1, max_length=128)]
 
 
@@ -111,6 +120,10 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     """A delivery with the key of an earlier one is not run again: it gets the answer of that one."""
     in_session: bool = True
     """False if the sender named no session and the door gives it none."""
+    traceparent: str | None = None
+    """The span that asked for it; None: the one that the door is in, or none."""
+    tracestate: str | None = None
+    """What goes with it, as W3C Trace Context has it."""
 
     @property
     def session(self) -> tuple[str, str] | None:
@@ -196,7 +209,7 @@ def facts_of(envelope: Envelope) -> ChatFacts:
     return facts
 
 
-ENVELOPE_FIELDS = ("schema_version", "id", "command", "source", "metadata", "idempotency_key")
+ENVELOPE_FIELDS = ("schema_version", "id", "command", "source", "metadata", "idempotency_key", "traceparent")
 
 
 def parse_envelope(
@@ -290,6 +303,7 @@ def _envelope(
         metadata=metadata,
         idempotency_key=convert(frame.get("idempotency_key"), IdempotencyKey | None, "idempotency_key"),
         in_session=default_session or source is not UNSET,
+        traceparent=convert(frame.get("traceparent"), Traceparent | None, "traceparent"),
     )
 
 
@@ -448,6 +462,7 @@ def _number(text: str, frame_id: str | None) -> FrameError:
 
 _AT = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>[^`]*)`)?$", re.DOTALL)
 _PATTERNS = (
+    ("{32}", "expected a traceparent of W3C Trace Context: 00-32 hex digits-16 hex digits-01, in lower case"),
     ("a-z0-9._-", "expected 1 to 63 lower-case letters, digits, '.', '_' or '-', a letter or digit at both ends"),
     ("T[0-9]", "expected a time in UTC such as 2026-01-31T12:00:00Z"),
     ("^\\\\x00", "expected text without control characters"),

@@ -146,6 +146,8 @@ class TraceStep(msgspec.Struct, frozen=True, kw_only=True):
     """Of a delivery, a job, a message or a task."""
     sequence: int | UnsetType = UNSET
     """The number of an event in the journal."""
+    trace_id: str | UnsetType = UNSET
+    """Of an event: the trace that it belongs to, as W3C Trace Context and OpenTelemetry have it."""
 
 
 class TraceResult(Data, frozen=True, kw_only=True):
@@ -160,6 +162,8 @@ class TraceResult(Data, frozen=True, kw_only=True):
     ended_at: str
     """When the last step was; there may be more to come."""
     event_count: int
+    trace_ids: tuple[str, ...]
+    """The traces that the events belong to: the same ids are in the log, at a collector, and with the agents."""
     steps: tuple[TraceStep, ...]
     """The tree, each thing before what belongs to it, what came first before what came later."""
     message: str

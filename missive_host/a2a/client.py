@@ -13,6 +13,7 @@ import anyio
 from missive_host import __version__
 from missive_host.a2a.binding import Binding, Headers
 from missive_host.a2a.negotiate import spoken_version
+from missive_host.a2a.observing import Observed
 from missive_host.a2a.shapes import INTERRUPTED, SETTLED, Json, payload, state
 from missive_host.a2a.streams import OpenStreams
 from missive_host.errors import MissiveError, ProtocolError, TransportError
@@ -129,8 +130,10 @@ class AgentClient:
         reply_seconds: float,
         streams: OpenStreams,
         pushes: bool = False,
+        tell: Callable[[str, str, str, str, float], None] | None = None,
     ) -> None:
         self.alias = alias
+        self.observed = Observed(alias, interface, tell)
         self.interface = interface
         self.streaming = streaming
         self.pushes = pushes
@@ -142,7 +145,7 @@ class AgentClient:
 
     async def send(self, body: Json) -> Json:
         """Send a SendMessageRequest. It is tried again only when the agent cannot have taken it."""
-        return await self._retrying(lambda: self._binding.call("send", body, self._headers), idempotent=False)
+        return await self._retrying(lambda: self._call("send", body), idempotent=False)
 
     async def get_task(self, task_id: str, history_length: int | None = None) -> Json:
         request: Json = {"id": task_id}
@@ -184,11 +187,17 @@ class AgentClient:
     async def _ask(self, operation: str, request: Json) -> Json:
         """Do a call that no agent has a reason to take long for; `send` may wait for a task to end."""
         with anyio.move_on_after(self._reply_seconds):
-            return await self._binding.call(operation, request, self._headers)
+            return await self._call(operation, request)
         raise TransportError(
             f"agent '{self.alias}' gave no answer within {self._reply_seconds:g} s",
             help="it may be overloaded; the limit is `timeout` under [qos] in the config",
         )
+
+    async def _call(self, operation: str, request: Json) -> Json:
+        with self.observed.call(operation) as call:
+            answer = await self._binding.call(operation, request, call.headers(self._headers))
+            call.note_task(answer.get("task", answer).get("id"))
+            return answer
 
     async def _retrying(self, attempt: Callable[[], Awaitable[T]], *, idempotent: bool) -> T:
         number = 0
@@ -297,11 +306,13 @@ class _Following:
 
     async def _read(self, operation: str, request: Json) -> None:
         client = self._client
-        async with client._binding.stream(operation, request, client._headers) as source:
-            while (event := await source.next()) is not None:
-                await self._take(event)
-                if self._done:
-                    return
+        with client.observed.call(operation) as call:
+            async with client._binding.stream(operation, request, call.headers(client._headers)) as source:
+                while (event := await source.next()) is not None:
+                    await self._take(event)
+                    call.note_task(self._task_id)
+                    if self._done:
+                        return
 
     async def _take(self, event: Json) -> None:
         name, value = payload(event)

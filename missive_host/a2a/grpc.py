@@ -14,25 +14,12 @@ from missive_host.a2a import push_configs
 from missive_host.a2a.binding import Headers
 from missive_host.a2a.codec import as_json, complete, from_legacy, legacy_request_message, request_message
 from missive_host.a2a.faults import a2a_error, broken_answer
+from missive_host.a2a.observing import METHODS
 from missive_host.a2a.shapes import Json
 from missive_host.errors import A2AErrorInfo, AuthError, MissiveError, TransportError, ValidationError
 
 if TYPE_CHECKING:
     from types import TracebackType
-
-_METHODS = {
-    "send": "SendMessage",
-    "stream": "SendStreamingMessage",
-    "get": "GetTask",
-    "list": "ListTasks",
-    "cancel": "CancelTask",
-    "subscribe": "SubscribeToTask",
-    "push_create": "CreateTaskPushNotificationConfig",
-    "push_get": "GetTaskPushNotificationConfig",
-    "push_list": "ListTaskPushNotificationConfigs",
-    "push_delete": "DeleteTaskPushNotificationConfig",
-}
-
 
 _NO_CONNECTION = ("failed to connect to all addresses", "errors resolving", "dns resolution failed")
 """How gRPC begins to say that a call never left."""
@@ -125,7 +112,7 @@ class GrpcBinding:
             request = {"tenant": self._tenant, **request}
         if self._legacy:
             return self._prepare_legacy(operation, legacy_request_message(operation, request))
-        return getattr(self._stub, _METHODS[operation]), request_message(operation, request)
+        return getattr(self._stub, METHODS[operation]), request_message(operation, request)
 
     def _prepare_legacy(self, operation: str, message: Any) -> tuple[Any, Any]:
         from a2a.compat.v0_3 import a2a_v0_3_pb2 as pb, conversions, proto_utils
@@ -140,7 +127,7 @@ class GrpcBinding:
             )
             return (self._stub.SendMessage if operation == "send" else self._stub.SendStreamingMessage), legacy
         if push_configs.is_push(operation):
-            method = _METHODS[operation].replace("ListTaskPushNotificationConfigs", "ListTaskPushNotificationConfig")
+            method = METHODS[operation].replace("ListTaskPushNotificationConfigs", "ListTaskPushNotificationConfig")
             return getattr(self._stub, method), push_configs.legacy_message(operation, message)
         name = f"tasks/{message.id}" if operation != "list" else ""
         if operation == "get":

@@ -102,6 +102,7 @@ def run_adapter(
     """
     from missive_host.adapter_options import convert_options
     from missive_host.core import FileAccess
+    from missive_host.core.telemetry import carrying, telemetry_of
 
     labels = {option.name: flag_of(option) for option in spec.options}
     options = convert_options(spec, given, label=labels.__getitem__, secrets=app.secrets(plugins))
@@ -135,7 +136,8 @@ def run_adapter(
 
     progress = None if app.mode == "quiet" else app.screen.note
     work = partial(run, core, spec.name, factory, options, progress=progress, on_summary=show, filters=filters)
-    return anyio.run(work)
+    with telemetry_of(core, long=True), carrying(core.settings.environ):
+        return anyio.run(work)
 
 
 def _filters(app: App, name: str, plugins: Plugins) -> Chain:

@@ -153,7 +153,12 @@ class App:
         A command that is answered from the store alone runs without an event loop.
         """
         if type(command).store_only:
-            self.emit(self.core().run_local(command))
+            from missive_host.core.telemetry import local
+
+            core = self.core()
+            with local(core):
+                output = core.run_local(command)
+            self.emit(output)
         else:
             from missive_host.cli.running import run_async
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from missive_host.config import Settings
+    from missive_host.core.telemetry import Telemetry
     from missive_host.outputs import Data
     from missive_host.plugins import Plugins
 
@@ -22,6 +23,7 @@ def run_gateway(app: App, *, bind_address: str | None, port: int | None, paths: 
     import anyio
 
     from missive_host.config import load
+    from missive_host.core.telemetry import telemetry_of
     from missive_host.gateway.daemon import Gateway
     from missive_host.gateway.health import HealthPaths
     from missive_host.outputs import Output
@@ -46,14 +48,22 @@ def run_gateway(app: App, *, bind_address: str | None, port: int | None, paths: 
     bind = _bind(core.settings.config.gateway.bind_address, bind_address, port)
     health = HealthPaths(**paths)
 
-    async def serve() -> int:
+    async def serve(telemetry: Telemetry | None) -> int:
         reload = partial(load, config_path=app.flags.config, profile=app.flags.profile)
         gateway = Gateway(
-            core, load=reload, open_plugins=open_plugins, show=show, bind=bind, paths=health, set_log_up=set_log_up
+            core,
+            load=reload,
+            open_plugins=open_plugins,
+            show=show,
+            bind=bind,
+            paths=health,
+            set_log_up=set_log_up,
+            telemetry=telemetry,
         )
         return await gateway.run()
 
-    return anyio.run(serve)
+    with telemetry_of(core, long=True) as telemetry:
+        return anyio.run(serve, telemetry)
 
 
 def _set_log_up(verbosity: int, settings: Settings, redact: Callable[[str], str]) -> None:

@@ -124,6 +124,8 @@ def _trace(data: e.TraceResult, screen: Screen) -> None:
         text = shorten(one_line(step.says), SHOWN)
         passed = f"{clock(step.at)}  +{_seconds(step.at) - begun:.3f} s"
         screen.text(f"{passed}  {lead}{one_line(step.what)}{thing}{f': {text}' if text else ''}")
+    for trace_id in data.trace_ids:
+        screen.note(f"trace_id {trace_id}")
 
 
 def _goes_on(later: tuple[e.TraceStep, ...], depth: int) -> bool:

@@ -23,6 +23,7 @@ def run_async(app: App, command: Command) -> None:
     from pathlib import Path
 
     from missive_host.core import FileAccess
+    from missive_host.core.telemetry import commanding
 
     core = app.core(files=FileAccess(Path.cwd(), confined=False))  # any that the user may read
 
@@ -32,7 +33,8 @@ def run_async(app: App, command: Command) -> None:
     async def emit(output: Output) -> None:
         app.emit(output)
 
-    run_watched(app, work, core.redactor.text)
+    with commanding(core, command):
+        run_watched(app, work, core.redactor.text)
 
 
 def run_watched(app: App, work: Callable[[], Awaitable[T]], redact: Callable[[str], str]) -> T:

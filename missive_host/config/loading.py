@@ -119,6 +119,9 @@ def secret_references(config: Config) -> Iterator[tuple[tuple[str | int, ...], s
             yield ((*place, "secret") if entry.secret is not None else place), entry.reference
     for name, block in config.adapters.items():
         yield from _references_in(block.settings, ("adapters", name, "settings"))
+    for header, value in config.telemetry.headers.items():
+        if not isinstance(value, str):
+            yield ("telemetry", "headers", header, "secret"), value.secret
     for index, each in enumerate(config.filters):
         yield from _references_in(each.settings, ("filters", index, "settings"))
 

@@ -508,6 +508,34 @@ class SinkBlock(_Block, frozen=True, kw_only=True):
     )
 
 
+class SecretReference(_Block, frozen=True, kw_only=True):
+    """A secret, named: `{ secret = "env:NAME" }`."""
+
+    secret: Annotated[NonEmpty, Meta(description="Such as `env:NAME`, `file:PATH` or `keyring:SERVICE/USER`.")]
+
+
+class Telemetry(_Block, frozen=True, kw_only=True):
+    """Traces and metrics for a collector of OpenTelemetry, by OTLP over HTTP. The variables `OTEL_*` come before it."""
+
+    enabled: Annotated[bool, Meta(description="`false`: nothing is sent, whatever the environment says.")] = True
+    endpoint: Annotated[
+        HttpUrl | None,
+        Meta(
+            description="The collector, such as `http://127.0.0.1:4318`. Without it, and without one in the"
+            " environment, nothing is sent."
+        ),
+    ] = None
+    headers: Annotated[
+        dict[HeaderName, HeaderValue | SecretReference],
+        Meta(description='For a token: `{ Authorization = { secret = "env:OTLP_HEADER" } }`.'),
+    ] = field(default_factory=dict)
+    service_name: Annotated[NonEmpty, Meta(description="The attribute `service.name`.")] = "missive"
+    sample: Annotated[
+        Annotated[float, Meta(ge=0, le=1)],
+        Meta(description="Share of the traces that are sent, of those that begin here."),
+    ] = 1.0
+
+
 class FilterBlock(_Block, frozen=True, kw_only=True):
     """A filter of what comes in and goes out through adapters; they work in the order in which they stand here."""
 
@@ -571,6 +599,9 @@ class Config(_Block, frozen=True, kw_only=True):
     )
     sinks: Annotated[dict[Name, SinkBlock], Meta(description="Where the gateway writes what has happened.")] = field(
         default_factory=dict
+    )
+    telemetry: Annotated[Telemetry, Meta(description="Traces and metrics for a collector.")] = field(
+        default_factory=Telemetry
     )
     filters: Annotated[
         tuple[FilterBlock, ...], Meta(description="Filters of what comes in and goes out, each a table `[[filters]]`.")

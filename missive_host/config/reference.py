@@ -35,6 +35,7 @@ TABLES: tuple[tuple[str, type[msgspec.Struct]], ...] = (
     ("`[routing]`", model.Routing),
     ("`[adapters.NAME]`", model.AdapterBlock),
     ("`[sinks.NAME]`", model.SinkBlock),
+    ("`[telemetry]`", model.Telemetry),
     ("`[[filters]]`", model.FilterBlock),
     ("`[qos]`", model.Qos),
     ("`[plugins]`", model.Plugins),

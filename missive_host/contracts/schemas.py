@@ -25,6 +25,7 @@ from missive_host.envelopes import (
     ResponseFrame,
     ResultFile,
     Source,
+    Traceparent,
     UtcTime,
     door_fields,
 )
@@ -40,6 +41,7 @@ NAMED: dict[str, tuple[Any, str]] = {
     "Duration": (Duration, "a duration, more than zero, such as 500ms, 30s, 5m or 1h"),
     "MediaType": (MediaType, "a media type such as text/plain"),
     "ChatId": (ChatId, "1 to 1024 characters without control characters"),
+    "Traceparent": (Traceparent, "a traceparent of W3C Trace Context: 00-32 hex digits-16 hex digits-01, lower case"),
     "UtcTime": (UtcTime, "a time in UTC such as 2026-01-31T12:00:00Z"),
 }
 
@@ -126,6 +128,10 @@ def _command(made: Schema, cls: type[Command], version: str, always: list[str]) 
         "idempotency_key": {
             "anyOf": [{"type": "string", "pattern": "^[!-~]{1,256}$"}, {"type": "null"}],
             "description": "A later frame with this key is not run: it gets the answer of the first. Gateway only.",
+        },
+        "traceparent": {
+            "anyOf": [{"$ref": REF + "Traceparent"}, {"type": "null"}],
+            "description": "The span that asks for it, as W3C Trace Context has it: what is done belongs to its trace.",
         },
     }
     frame: Schema = {

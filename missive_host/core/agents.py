@@ -222,6 +222,7 @@ class Agents:
             retries=Retries(qos.retry_attempts, duration_seconds(qos.retry_backoff)),
             reply_seconds=duration_seconds(qos.timeout),
             streams=self._core.connections.streams,
+            tell=self._core.on_call,
         )
         self._clients[(alias, binding)] = ((row.updated_at, card.row.fetched_at), client)
         return client

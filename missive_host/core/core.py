@@ -85,6 +85,8 @@ class Core:
         self.on_new_work: Callable[[], None] | None = None
         """Called, in any thread, when a job or a schedule was put into the store, or changed: whoever runs jobs should
         look. It must not raise."""
+        self.on_call: Callable[[str, str, str, str, float], None] | None = None
+        """Told of each call on an agent that has ended: agent, system, method, ``error.type`` or nothing, seconds."""
         self.redactor = Redactor(options.secrets)
         self._opened = _Opened()
 

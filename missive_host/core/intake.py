@@ -23,7 +23,8 @@ from missive_host.protocols import (
     UnknownReceiptError,
     Viewer,
 )
-from missive_host.telemetry import about
+from missive_host.telemetry import about, current_trace, given_trace
+from missive_host.telemetry.spans import CONSUMER, NoSpan, entering, messaging
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -123,11 +124,16 @@ class Intake:
             await self._settle_all(list(queue)[1:])
 
     async def _run(self, delivery: Delivery) -> None:
-        command = delivery.envelope.command
-        with about(frame_id=delivery.envelope.id, agent=getattr(command, "agent", None)):
-            await self._run_one(delivery)
+        envelope = delivery.envelope
+        given = given_trace(envelope.traceparent, envelope.tracestate) or current_trace()
+        attributes = messaging("process", envelope.contract)
+        with (
+            about(frame_id=envelope.id, agent=getattr(envelope.command, "agent", None)),
+            entering(f"process {envelope.contract}", CONSUMER, given, attributes) as processing,
+        ):
+            await self._process(delivery, processing)
 
-    async def _run_one(self, delivery: Delivery) -> None:
+    async def _process(self, delivery: Delivery, processing: NoSpan) -> None:
         log.debug("%s begins", tag_of(delivery.envelope.command))
         outcome: Outcome | None = None
         door_failed = False
@@ -147,6 +153,7 @@ class Intake:
             envelope = delivery.envelope
             if self._filters is not None:
                 envelope = await self._filters.inbound(envelope)
+            processing.note("missive.command", tag_of(envelope.command))
             await self._core.run(envelope.command, emit)
             outcome = Done()
         except Exception as error:  # whatever a handler or a door raises must not end the others
@@ -155,6 +162,7 @@ class Intake:
             else:
                 if not isinstance(error, MissiveError):
                     log.warning("unexpected %s", type(error).__name__, exc_info=log.isEnabledFor(logging.DEBUG))
+                processing.fail(error)
                 report = self._core.report(error)
                 outcome = Reject(report if self._filters is None else await self._filters.report(report))
         finally:

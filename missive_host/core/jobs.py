@@ -17,6 +17,8 @@ from missive_host.core.views import given
 from missive_host.errors import ErrorReport, MissiveError, TaskCancelledError, ValidationError, nearest
 from missive_host.outputs import Data, Json, Output
 from missive_host.store.rows import WorkRow
+from missive_host.telemetry import about, current_trace, trace_fields
+from missive_host.telemetry.spans import begin
 
 if TYPE_CHECKING:
     from missive_host.a2a.parts import FileAccess
@@ -95,8 +97,14 @@ def kind_of(tag: str) -> str:
 def enqueue(tables: Tables, request: JobRequest, *, own_id: str, at: str, run_at: str | None = None) -> WorkRow:
     """Put a job, and its event, into the store; it is due from `run_at` on, or at once.
 
-    One that is there already stays as it is: who starts it does so a second time after a crash.
+    One that is there already stays as it is: who starts it does so a second time after a crash. It belongs to the trace
+    of whoever starts it, or begins one.
     """
+    with about(current_trace() or begin()):
+        return _enqueue(tables, request, own_id, at, run_at)
+
+
+def _enqueue(tables: Tables, request: JobRequest, own_id: str, at: str, run_at: str | None) -> WorkRow:
     from missive_host.core.recorder import journal_event
 
     command, kind = request.command, request.kind
@@ -111,7 +119,7 @@ def enqueue(tables: Tables, request: JobRequest, *, own_id: str, at: str, run_at
             command=c.tag_of(command),
             agent_alias=getattr(command, "agent", None),
             group=getattr(command, "group", None),
-            request=request.stored(),
+            request={**request.stored(), **trace_fields()},
             max_attempts=request.options.max_attempts,
             run_at=run_at or at,
             accepted_at=at,

@@ -20,7 +20,7 @@ from missive_host.ids import new_id, now
 from missive_host.outputs import Persistence
 from missive_host.store.events import new_event_id
 from missive_host.store.rows import EventRow, MessageRow, TaskRow
-from missive_host.telemetry import about
+from missive_host.telemetry import about, current_trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,7 +48,10 @@ def journal_event(
     payload: Json,
     at: str | None = None,
 ) -> EventRow:
-    """Return an event of the journal with an id of its own; `at` is its time, else now."""
+    """Return an event of the journal with an id of its own, and that of the trace that it belongs to; `at` is its time,
+    else now.
+    """
+    trace = current_trace()
     return EventRow(
         event_id=new_event_id(event_type),
         timestamp=at or now(),
@@ -60,6 +63,7 @@ def journal_event(
         message_id=message_id,
         work_id=work_id,
         payload=payload,
+        metadata={} if trace is None else {"trace_id": trace.trace_id},
     )
 
 

@@ -259,6 +259,7 @@ class _Tree:
                 says=words(event.payload),
                 agent=given(event.agent_alias),
                 sequence=event.sequence,
+                trace_id=given(event.metadata.get("trace_id")),
             )
         )
 

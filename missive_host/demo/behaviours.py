@@ -283,7 +283,8 @@ async def headers(turn: Turn) -> None:
 
     The data part is an object: ``names`` (sorted, lower case), ``a2a-version``, ``a2a-extensions``
     and ``x-a2a-extensions`` (text or null), ``authorization`` (``sha256:`` and the first 12 hex
-    digits of the value's hash, or null: the value itself is a secret), and ``tenant``.
+    digits of the value's hash, or null: the value itself is a secret), ``traceparent`` and
+    ``tracestate`` (text or null), and ``tenant``.
     """
     wire = turn.wire
     authorization = wire.header("authorization")
@@ -293,6 +294,8 @@ async def headers(turn: Turn) -> None:
         "a2a-extensions": wire.header("a2a-extensions"),
         "x-a2a-extensions": wire.header("x-a2a-extensions"),
         "authorization": None if authorization is None else fingerprint(authorization),
+        "traceparent": wire.header("traceparent"),
+        "tracestate": wire.header("tracestate"),
         "tenant": turn.request.tenant,
     }
     await turn.reply(new_text_part(json.dumps(seen)), new_data_part(seen, "application/json"))

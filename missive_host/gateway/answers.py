@@ -19,12 +19,14 @@ from missive_host.ids import now
 from missive_host.outputs import Output
 from missive_host.protocols import Done, Outcome, Receipt, Reject, UnknownReceiptError, Viewer
 from missive_host.telemetry import about
+from missive_host.telemetry.spans import CLIENT, entering, messaging
 
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
     from missive_host.core.core import Core
     from missive_host.store.rows import WorkOutputRow, WorkRow
+    from missive_host.telemetry import TraceContext
 
 log = logging.getLogger("missive.gateway")
 
@@ -42,9 +44,10 @@ PAGE = 100
 class Live:
     """Work that runs in this process, or has just ended in it."""
 
-    __slots__ = ("changed", "newest", "outcome", "total")
+    __slots__ = ("changed", "newest", "outcome", "total", "trace")
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int, trace: TraceContext | None = None) -> None:
+        self.trace = trace
         self.total = total
         """How many results there are, those in the store included."""
         self.newest: deque[Output] = deque(maxlen=IN_MEMORY)
@@ -106,8 +109,8 @@ class Answers:
 
     # --- the work's side
 
-    def begin(self, work_id: str, total: int) -> Live:
-        live = self._live[work_id] = Live(total)
+    def begin(self, work_id: str, total: int, trace: TraceContext | None = None) -> Live:
+        live = self._live[work_id] = Live(total, trace)
         event = self._begun.pop(work_id, None)
         if event is not None:
             event.set()
@@ -200,7 +203,7 @@ class Answers:
                 if len(outputs) == PAGE or (outputs and not work.ended):
                     continue  # while they were sent, it may have begun, and ended
                 if work.ended:
-                    await self._settle(work_id, viewer, outcome_of(work))
+                    await self._settle(work_id, viewer, outcome_of(work), work.trace)
                     return
                 await self._begun.setdefault(work_id, anyio.Event()).wait()
                 continue
@@ -217,7 +220,7 @@ class Answers:
             if position < live.total:
                 continue
             if outcome is not None:
-                await self._settle(work_id, viewer, outcome)
+                await self._settle(work_id, viewer, outcome, live.trace)
                 return
             if live.outcome is None and self._live.get(work_id) is not live:
                 live = None  # it was given back
@@ -225,7 +228,12 @@ class Answers:
             if changed is live.changed:
                 await changed.wait()
 
-    async def _settle(self, work_id: str, viewer: Viewer, outcome: Outcome) -> None:
+    async def _settle(self, work_id: str, viewer: Viewer, outcome: Outcome, trace: TraceContext | None) -> None:
+        with entering("settle", CLIENT, trace, messaging("settle", None, work_id)) as settling:
+            settling.note("missive.outcome", type(outcome).__name__.lower())
+            await self._deliver(work_id, viewer, outcome)
+
+    async def _deliver(self, work_id: str, viewer: Viewer, outcome: Outcome) -> None:
         for pause in (*SETTLE_PAUSES, None):
             try:
                 with anyio.fail_after(SETTLE_SECONDS, shield=True):

@@ -23,6 +23,7 @@ import msgspec
 from missive_host.commands import duration_seconds
 from missive_host.core.recorder import journal_event
 from missive_host.core.seeding import seed
+from missive_host.core.telemetry import LAST_SECONDS
 from missive_host.errors import ConfigError, MissiveError, StorageError, ValidationError
 from missive_host.filters import Filters
 from missive_host.gateway.control import control_path, serve_control
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from missive_host.a2a.parts import FileAccess
     from missive_host.config import Settings
     from missive_host.core.core import Core
+    from missive_host.core.telemetry import Telemetry
     from missive_host.outputs import Data
     from missive_host.plugins import Plugins
     from missive_host.store import WorkRow
@@ -86,8 +88,10 @@ class Gateway:
         bind: str | None = None,
         paths: HealthPaths | None = None,
         set_log_up: Callable[[Settings], None] = lambda _settings: None,
+        telemetry: Telemetry | None = None,
     ) -> None:
         self.core = core
+        self._telemetry = telemetry
         self._load = load
         self._open_plugins = open_plugins
         self._plugins = open_plugins(core.settings)
@@ -99,6 +103,9 @@ class Gateway:
         self._state = "starting"
         self._notifier = Notifier()
         self._metrics = Metrics()
+        if telemetry is not None:
+            self._metrics.spans = telemetry.spans
+        core.on_call = self._metrics.called
         self._listener: HttpListener | None = None
         self._stopping = anyio.Event()
         self._reason = ""
@@ -199,6 +206,8 @@ class Gateway:
                 ("housekeeping", self._keep_house),
             ):
                 group.start_soon(self._services.keep, name, service)
+            if self._telemetry is not None and self._telemetry.metrics is not None:
+                group.start_soon(self._services.keep, "telemetry", self._send_metrics)
             group.start_soon(self._watch)
             await self._begin()
             await self._stopping.wait()
@@ -239,6 +248,7 @@ class Gateway:
         await self._journal("stopped", {"reason": self._reason, "given_back": left})
         await self._sinks.stop()
         log.info("the gateway has stopped; given back: %d", left)
+        await self._send_last_metrics()
         group.cancel_scope.cancel()
         with anyio.CancelScope(shield=True):
             await self._show(
@@ -319,6 +329,8 @@ class Gateway:
                 changed.append("logging")
             if after.filters != before.filters:
                 changed.append("filters")
+            if after.telemetry != before.telemetry:
+                changed.append("telemetry needs a restart")
             if after.gateway != before.gateway:
                 changed.append("gateway")
                 if self._bind is None and after.gateway.bind_address != before.gateway.bind_address:
@@ -402,6 +414,21 @@ class Gateway:
                 self._notifier.alive()
             if self.dispatcher.storage_error is not None:
                 await self.dispatcher.try_store()
+
+    async def _send_metrics(self) -> None:
+        """Send to the collector what Prometheus would read, from time to time."""
+        assert self._telemetry is not None
+        assert self._telemetry.metrics is not None
+        while True:
+            await anyio.sleep(self._telemetry.interval)
+            readings = self._metrics.readings(self.status())
+            await anyio.to_thread.run_sync(self._telemetry.metrics.send, readings, abandon_on_cancel=True)
+
+    async def _send_last_metrics(self) -> None:
+        if self._telemetry is not None and self._telemetry.metrics is not None:
+            readings = self._metrics.readings(self.status())
+            with anyio.move_on_after(LAST_SECONDS):
+                await anyio.to_thread.run_sync(self._telemetry.metrics.send, readings, abandon_on_cancel=True)
 
     async def _journal(self, name: str, payload: dict[str, Any]) -> None:
         event = journal_event(f"missive.gateway.{name}", source="gateway:daemon", payload=payload)

@@ -30,6 +30,7 @@ from missive_host.ids import after, new_id, now
 from missive_host.protocols import Outcome
 from missive_host.store.rows import WorkRow
 from missive_host.telemetry import about
+from missive_host.telemetry.spans import CONSUMER, NoSpan, entering, messaging, waited
 
 if TYPE_CHECKING:
     from anyio.abc import TaskStatus
@@ -293,20 +294,28 @@ class Dispatcher:
     async def _run(self, run: Run) -> None:
         work = run.work
         frame_id = work.request.get("id") if work.kind == "delivery" else None
+        attributes = messaging("process", work.adapter, work.work_id, work.command)
         with about(adapter=work.adapter, work_id=work.work_id, frame_id=frame_id, agent=work.agent_alias):
-            await self._run_one(run, work)
+            waited(f"queue {work.adapter}", work.trace, max(work.run_at, work.updated_at), attributes)
+            with entering(f"process {work.adapter}", CONSUMER, work.trace, attributes) as processing:
+                processing.note("missive.attempt", work.attempts)
+                await self._process(run, processing)
 
-    async def _run_one(self, run: Run, work: WorkRow) -> None:
+    async def _process(self, run: Run, processing: NoSpan) -> None:
+        work = run.work
         log.debug("%s begins, attempt %d", work.command, work.attempts)
         outcome: Outcome | None = None
         try:
             if work.kind == "delivery" and not self.answers.is_awaited(work.work_id):
                 self.on_unattended(work)
-            self.answers.begin(work.work_id, 0 if run.starts_over else work.outputs)
+            self.answers.begin(work.work_id, 0 if run.starts_over else work.outputs, work.trace)
             ended, error = False, None
             with run.scope:
                 error = await self._runner.execute(run)
                 ended = True
+            if error is not None:
+                processing.fail(error)
+            processing.note("missive.cut_off", value=None if ended else True)
             with anyio.CancelScope(shield=True):
                 outcome = await self._runner.end(run, error, ended=ended)
         except StorageError as failure:

@@ -20,7 +20,8 @@ from missive_host.ids import new_id, now
 from missive_host.protocols import Delivery, IntakeFullError, Receipt, Viewer
 from missive_host.store.rows import WorkRow
 from missive_host.store.work import request_digest
-from missive_host.telemetry import about
+from missive_host.telemetry import about, current_trace, given_trace, trace_fields
+from missive_host.telemetry.spans import CONSUMER, NoSpan, entering, messaging
 
 if TYPE_CHECKING:
     from missive_host.gateway.dispatcher import Dispatcher
@@ -96,14 +97,23 @@ class GatewayIntake:
     async def submit(
         self, delivery: Delivery, *, reply_to: Mapping[str, Any] | None = None, wait: bool = True
     ) -> Receipt:
-        with about(adapter=self._adapter, frame_id=delivery.envelope.id):
-            self._check(delivery.envelope)
-            envelope = await self._dispatcher.filters(self._adapter).inbound(delivery.envelope)
-            work = self._work(envelope, reply_to)
+        envelope, present = delivery.envelope, current_trace()
+        given = given_trace(envelope.traceparent, envelope.tracestate) or present
+        attributes = messaging("receive", self._adapter, command=tag_of(envelope.command))
+        with (
+            about(adapter=self._adapter, frame_id=envelope.id),
+            entering(f"receive {self._adapter}", CONSUMER, given, attributes, link=present) as receiving,
+        ):
+            self._check(envelope)
+            envelope = await self._dispatcher.filters(self._adapter).inbound(envelope)
+            work = self._work(msgspec.structs.replace(envelope, **trace_fields()), reply_to)
+            receiving.note("messaging.message.id", work.work_id)
             with about(work_id=work.work_id, agent=work.agent_alias):
-                return await self._submit(delivery, envelope, work, wait)
+                return await self._take_in(delivery, envelope, work, wait, receiving)
 
-    async def _submit(self, delivery: Delivery, envelope: Envelope, work: WorkRow, wait: bool) -> Receipt:
+    async def _take_in(
+        self, delivery: Delivery, envelope: Envelope, work: WorkRow, wait: bool, receiving: NoSpan
+    ) -> Receipt:
         dispatcher = self._dispatcher
         rules = busy.rules_for(dispatcher.core.settings.config, self._adapter)
         await self._room.enter(work.work_id, self._adapter, work.lane, depth=rules.max_queue_depth, wait=wait)
@@ -125,6 +135,7 @@ class GatewayIntake:
             dispatcher.wake()
             return receipt_of(known)
         self._room.leave(work.work_id)
+        receiving.note("missive.duplicate_of", known.work_id)
         with about(work_id=known.work_id):
             log.info("%s is known by its idempotency key: it gets the answer of the first", work.command)
             return self._again(delivery, work, known)

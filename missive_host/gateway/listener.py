@@ -17,10 +17,11 @@ from anyio.abc import TaskStatus
 
 from missive_host.errors import ConfigError
 from missive_host.gateway.protocol import GuardedProtocol, Limits
-from missive_host.telemetry import about, current_fields
+from missive_host.telemetry import TraceContext, about, current_fields, given_trace
+from missive_host.telemetry.spans import SERVER, entering
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Generator, Mapping
+    from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 
     Message = MutableMapping[str, Any]
     Receive = Callable[[], Awaitable[Message]]
@@ -144,7 +145,7 @@ class HttpListener:
                 app, fields = found
                 try:
                     with about(None, **fields):
-                        await app(scope, receive, send)
+                        await (_traced(app, path, scope, receive, send) if path else app(scope, receive, send))
                 except Exception as error:
                     log.error("unexpected %s in the answer to a request", type(error).__name__)  # noqa: TRY400
                     raise  # uvicorn answers 500, or ends the connection
@@ -156,6 +157,31 @@ class HttpListener:
                 await _refuse(send, 404, "Not Found", "nothing is served under this path")
                 return
             path = path.rpartition("/")[0]
+
+
+async def _traced(app: Any, route: str, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+    """Answer a request in the trace that it names, or in one of its own."""
+    attributes = {"http.request.method": scope["method"], "http.route": route, "url.scheme": scope["scheme"]}
+
+    async def answer(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            status: int = message["status"]
+            serving.note("http.response.status_code", status)
+            if status >= 500:
+                serving.fail(str(status))
+        await send(message)
+
+    with entering(f"{scope['method']} {route}", SERVER, _trace_of(scope["headers"]), attributes) as serving:
+        await app(scope, receive, answer)
+
+
+def _trace_of(headers: Sequence[tuple[bytes, bytes]]) -> TraceContext | None:
+    """Return the trace that a request names: W3C Trace Context takes one ``traceparent``, and any ``tracestate``."""
+    parents = [value for name, value in headers if name == b"traceparent"]
+    if len(parents) != 1:
+        return None
+    states = [value for name, value in headers if name == b"tracestate"]
+    return given_trace(parents[0].decode("latin-1"), b",".join(states).decode("latin-1"))
 
 
 class _Server(uvicorn.Server):

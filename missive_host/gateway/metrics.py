@@ -1,4 +1,7 @@
-"""What Prometheus reads. What happened is counted here; how things stand is read from the `Status` at each scrape."""
+"""What Prometheus reads, and a collector of OpenTelemetry gets.
+
+What happened is counted here; how things stand is read from the `Status` each time.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,23 @@ if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
     from missive_host.outputs_gateway import Status
+    from missive_host.telemetry.otlp import Reading, SpanExport
 
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
 """Seconds. An agent may think for minutes."""
+
+
+_CALLS = "rpc_client_call_duration_seconds"
+_NAMES = {_CALLS: "rpc.client.call.duration"}
+"""Names that OpenTelemetry's conventions have for what Prometheus writes otherwise; so have its labels."""
+_LABELS = {
+    _CALLS: {
+        "agent": "gen_ai.agent.name",
+        "rpc_system": "rpc.system.name",
+        "rpc_method": "rpc.method",
+        "error_type": "error.type",
+    }
+}
 
 
 class Metrics:
@@ -39,6 +56,20 @@ class Metrics:
             "missive_agent_errors", "Calls on agents that have failed.", ("agent", "category"), registry=self._registry
         )
 
+        self._calls = Histogram(
+            _CALLS,
+            "Calls on agents, each try by itself; of a stream until it ends.",
+            ("agent", "rpc_system", "rpc_method", "error_type"),
+            buckets=_BUCKETS,
+            registry=self._registry,
+        )
+        self.spans: SpanExport | None = None
+        """What sends spans, to tell how many."""
+
+    def called(self, agent: str, system: str, method: str, error: str, seconds: float) -> None:
+        """Count a call on an agent; `error` is empty if there was none."""
+        self._calls.labels(agent, system, method, error).observe(seconds)
+
     def delivered(self, adapter: str, outcome: str, seconds: float) -> None:
         """Count a delivery that has ended (``done``, ``failed``, ``dead``, ``cancelled``) so long after acceptance."""
         self._deliveries.labels(adapter, outcome).inc()
@@ -51,17 +82,49 @@ class Metrics:
     def render(self, status: Status, accept: str = "") -> tuple[bytes, str]:
         """Return the text of a scrape and its media type: OpenMetrics if `accept` asks for it."""
         encode, media_type = choose_encoder(accept)
+        return encode(self._snapshot(status)), media_type
+
+    def readings(self, status: Status) -> tuple[Reading, ...]:
+        """Return the same as OpenTelemetry has it."""
+        return tuple(_reading(metric) for metric in self._snapshot(status).collect() if metric.samples)
+
+    def _snapshot(self, status: Status) -> CollectorRegistry:
         snapshot = CollectorRegistry()
         snapshot.register(self._registry)
-        snapshot.register(_Now(status))
-        return encode(snapshot), media_type
+        snapshot.register(_Now(status, self.spans))
+        return snapshot
+
+
+def _reading(metric: Metric) -> Reading:
+    from missive_host.telemetry.otlp import Buckets, Point, Reading
+
+    labels = _LABELS.get(metric.name, {})
+    unit = "s" if metric.name.endswith("_seconds") else "By" if metric.name.endswith("_bytes") else "1"
+    points: list[Point] = []
+    series: dict[tuple[tuple[str, str], ...], dict[str, float]] = {}
+    for sample in metric.samples:
+        own = {labels.get(name, name): value for name, value in sample.labels.items() if name != "le" and value}
+        if metric.type == "histogram":
+            found = series.setdefault(tuple(own.items()), {})
+            found[sample.labels.get("le") or sample.name.removeprefix(metric.name)] = sample.value
+        elif not sample.name.endswith("_created"):
+            points.append(Point(own, sample.value))
+    for attributes, values in series.items():
+        edges = {float(edge): count for edge, count in values.items() if not edge.startswith("_")}
+        totals = [int(count) for _, count in sorted(edges.items())]  # each with all that are below it
+        counts = tuple(high - low for low, high in zip([0, *totals], totals, strict=False))
+        bounds = tuple(edge for edge in sorted(edges) if edge != float("inf"))
+        points.append(Point(dict(attributes), Buckets(bounds, counts, values["_sum"])))
+    kind = metric.type if metric.type in ("counter", "histogram") else "gauge"
+    return Reading(_NAMES.get(metric.name, metric.name), kind, unit, metric.documentation, tuple(points))
 
 
 class _Now:
     """How things stand, as metrics. Made anew for each scrape, so that what is gone leaves no series behind."""
 
-    def __init__(self, status: Status) -> None:
+    def __init__(self, status: Status, spans: SpanExport | None = None) -> None:
         self._status = status
+        self._spans = spans
 
     def collect(self) -> Iterator[Metric]:
         status = self._status
@@ -75,12 +138,22 @@ class _Now:
         yield from self._sinks()
         yield from self._queue()
         yield from self._agents()
+        yield from self._telemetry()
         if status.store is not UNSET:
             yield GaugeMetricFamily("missive_journal_events", "Events in the journal.", status.store.events)
             yield GaugeMetricFamily("missive_store_bytes", "Size of the database file.", status.store.bytes)
             yield GaugeMetricFamily(
                 "missive_store_writable", "1 if the store can be written.", float(status.store.writable)
             )
+
+    def _telemetry(self) -> Iterator[Metric]:
+        if self._spans is not None:
+            spans = CounterMetricFamily(
+                "missive_telemetry_spans", "Spans for the collector, by what became of them.", labels=("outcome",)
+            )
+            spans.add_metric(("exported",), self._spans.exported)
+            spans.add_metric(("lost",), self._spans.lost)
+            yield spans
 
     def _adapters(self) -> Iterator[Metric]:
         up = GaugeMetricFamily("missive_adapter_up", "1 while the adapter runs.", labels=("adapter",))

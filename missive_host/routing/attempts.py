@@ -29,6 +29,7 @@ from missive_host.core.views import given
 from missive_host.errors import DeadlineError, MissiveError
 from missive_host.outputs import AttemptView, Output, SendResult, StreamResult
 from missive_host.telemetry import about
+from missive_host.telemetry.spans import span
 
 if TYPE_CHECKING:
     from missive_host.a2a.client import AgentClient
@@ -141,15 +142,18 @@ class Attempt(ABC):
             self._reserved.remove(self.agent)
         else:
             agents.engage(self.agent)
-        try:
-            with about(agent=self.agent), self._scope:
-                await self._run(accept_seconds, limit)
-        except MissiveError as error:
-            self.error = error
-        finally:
-            agents.release(self.agent)
-            if self.unwanted:
-                await self.tell()
+        with span(f"attempt {self.agent}", attributes={"missive.agent": self.agent}) as trying:
+            try:
+                with about(agent=self.agent), self._scope:
+                    await self._run(accept_seconds, limit)
+            except MissiveError as error:
+                self.error = error
+                trying.fail(error)
+            finally:
+                agents.release(self.agent)
+                trying.note("missive.attempt.status", self.status)
+                if self.unwanted:
+                    await self.tell()
 
     @abstractmethod
     async def _run(self, accept_seconds: float | None, limit: anyio.Semaphore | None) -> None:

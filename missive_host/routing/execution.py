@@ -31,6 +31,7 @@ from missive_host.outputs import AttemptView, Output, RouteView
 from missive_host.outputs_routes import MemberAnswer, RouteResult
 from missive_host.routing.attempts import Attempt, SendAttempt, StreamAttempt, Won
 from missive_host.routing.planner import Planned, free, plan_for
+from missive_host.telemetry.spans import span
 
 if TYPE_CHECKING:
     from missive_host.core.core import Core, Emit
@@ -42,12 +43,16 @@ Job = Callable[[], Coroutine[Any, Any, None]]
 
 async def route(core: Core, command: Send | Stream, emit: Emit) -> None:
     """Send or stream a message to a group as its policy says. Raises `MissiveError`."""
-    planned = await plan_for(core, command, part_modes=part_modes(command))
-    try:
-        _refuse_what_cannot_be(command, planned)
-        await _MODES[planned.plan.mode](_Route(core, command, planned, emit))
-    finally:
-        free(core, planned.reserved)
+    with span(f"route {command.group}", attributes={"missive.group": command.group}) as routing:
+        with span("plan"):
+            planned = await plan_for(core, command, part_modes=part_modes(command))
+        try:
+            routing.note("missive.route.policy", planned.policy)
+            routing.note("missive.route.mode", planned.plan.mode)
+            _refuse_what_cannot_be(command, planned)
+            await _MODES[planned.plan.mode](_Route(core, command, planned, emit))
+        finally:
+            free(core, planned.reserved)
 
 
 def part_modes(command: Send | Stream) -> tuple[str, ...]:

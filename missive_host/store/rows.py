@@ -10,6 +10,8 @@ from typing import Any
 
 import msgspec
 
+from missive_host.telemetry import TraceContext, given_trace
+
 Json = dict[str, Any]
 
 TERMINAL_STATES = frozenset({"completed", "failed", "cancelled", "rejected"})
@@ -310,6 +312,11 @@ class WorkRow(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def ended(self) -> bool:
         return self.state in ("done", "failed", "dead", "cancelled")
+
+    @property
+    def trace(self) -> TraceContext | None:
+        """The span with which it was taken in; None: it is from before there were traces."""
+        return given_trace(self.request.get("traceparent"), self.request.get("tracestate"))
 
     def taken(self, owner: str) -> WorkRow:
         """Return the row as it is once `owner` has claimed it."""

@@ -7,6 +7,7 @@ up to `BATCH`, and commits it together. There is no timer, so a single writer do
 from __future__ import annotations
 
 from _thread import allocate_lock, get_ident
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 from missive_host.store.connection import storage_error
@@ -27,12 +28,13 @@ BATCH = 256
 class Job:
     """One operation, and what came of it."""
 
-    __slots__ = ("_done", "error", "fn", "future", "loop", "result")
+    __slots__ = ("_done", "context", "error", "fn", "future", "loop", "result")
 
     def __init__(
         self, fn: Callable[[Tables], Any], loop: AbstractEventLoop | None = None, future: Future[Any] | None = None
     ) -> None:
         self.fn = fn
+        self.context = copy_context()  # the writer knows so which trace an event of the journal belongs to
         self.loop = loop
         self.future = future
         self.result: Any = None
@@ -121,7 +123,7 @@ def _attempt(job: Job, tables: Tables, path: Path) -> None:
 
     job.result = job.error = None
     try:
-        job.result = job.fn(tables)
+        job.result = job.context.run(job.fn, tables)
     except sqlite3.Error as error:
         _fail((job,), error, path)
     except BaseException as error:  # noqa: BLE001 - it is raised again where the job was given

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
+_STATE = re.compile(r"[\t\x20-\x7e]{1,512}")
+"""What a ``tracestate`` may be to be passed on; another one is dropped as a whole (section 3.3.1.5)."""
 _SAMPLED = 1
 
 
@@ -28,6 +30,8 @@ class TraceContext(msgspec.Struct, frozen=True):
     trace_id: str
     span_id: str
     sampled: bool = True
+    state: str = ""
+    """The header ``tracestate``: what others have put there, passed on as it is."""
 
     @property
     def traceparent(self) -> str:
@@ -36,12 +40,20 @@ class TraceContext(msgspec.Struct, frozen=True):
 
     def child(self) -> TraceContext:
         """Return a new span of the same trace."""
-        return TraceContext(self.trace_id, os.urandom(8).hex(), self.sampled)
+        return TraceContext(self.trace_id, os.urandom(8).hex(), self.sampled, self.state)
 
 
 def new_trace() -> TraceContext:
     """Return the first span of a new trace."""
     return TraceContext(os.urandom(16).hex(), os.urandom(8).hex())
+
+
+def given_trace(traceparent: str | None, tracestate: str | None = None) -> TraceContext | None:
+    """Return the trace that two headers name; None if there is none, or a bad one, which counts as none."""
+    trace = parse_traceparent(traceparent) if traceparent else None
+    if trace is None or not tracestate or not _STATE.fullmatch(tracestate):
+        return trace
+    return msgspec.structs.replace(trace, state=tracestate.strip(" \t"))
 
 
 def parse_traceparent(text: str) -> TraceContext | None:
@@ -63,6 +75,15 @@ _fields: ContextVar[Mapping[str, str]] = ContextVar("missive_fields", default=_N
 def current_trace() -> TraceContext | None:
     """Return the span that this task works in."""
     return _trace.get()
+
+
+def trace_fields() -> dict[str, str]:
+    """Return what names the present span to others: ``traceparent``, and ``tracestate`` if there is one."""
+    trace = _trace.get()
+    if trace is None:
+        return {}
+    fields = {"traceparent": trace.traceparent}
+    return {**fields, "tracestate": trace.state} if trace.state else fields
 
 
 def current_fields() -> Mapping[str, str]:

@@ -122,6 +122,7 @@ ONLY_IN: dict[str, set[str]] = {
     "google": {"a2a", "demo"},
     "sqlite3": {"store"},
     "click": {"cli"},
+    "opentelemetry": {"telemetry"},
     "prometheus_client": {"gateway"},
     "starlette": {"demo", "gateway"},
     "uvicorn": {"demo", "gateway"},

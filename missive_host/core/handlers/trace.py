@@ -25,6 +25,7 @@ def trace(core: Core, command: c.Trace) -> Output:
             began_at=times[0],
             ended_at=times[-1],
             event_count=sum(step.kind == "event" for step in tree),
+            trace_ids=tuple(dict.fromkeys(step.trace_id for step in tree if isinstance(step.trace_id, str))),
             steps=tree,
             message=f"{found.kind} {command.id}: {len(tree)} steps",
         )

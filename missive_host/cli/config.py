@@ -60,7 +60,7 @@ def show_config(data: ConfigShowResult, screen: Screen) -> None:
 
 
 @config.command(examples=["missive config validate", "missive config validate ./missive.toml --json"])
-@click.argument("file", required=False)
+@click.argument("file", required=False, type=click.Path())
 @pass_app
 def validate(app: App, file: str | None) -> None:
     """Check a configuration file, and list all that is wrong with it.

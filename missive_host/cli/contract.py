@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from msgspec import UNSET
 
-from missive_host.cli.kit import App, Group, pass_app
+from missive_host.cli.kit import App, Group, Known, pass_app
 
 if TYPE_CHECKING:
     from missive_host.cli.screen import Screen
@@ -139,7 +139,7 @@ def show_list(data: ContractListResult, screen: Screen) -> None:
         "missive contract show missive.output.v1/doctor",
     ]
 )
-@click.argument("name")
+@click.argument("name", type=Known("contract"))
 @pass_app
 def show(app: App, name: str) -> None:
     """Print the JSON Schema of a contract.
@@ -185,8 +185,14 @@ def show_schema(data: ContractShowResult, screen: Screen) -> None:
         "missive contract validate frames.txt --contract missive.stdio.v1",
     ]
 )
-@click.argument("file")
-@click.option("--contract", "name", metavar="NAME", help="The contract to use, whatever schema_version says.")
+@click.argument("file", type=click.Path())
+@click.option(
+    "--contract",
+    "name",
+    metavar="NAME",
+    type=Known("contract"),
+    help="The contract to use, whatever schema_version says.",
+)
 @pass_app
 def validate(app: App, file: str, name: str | None) -> None:
     """Check a file (- for standard input): a JSON document, NDJSON, or a configuration in TOML.

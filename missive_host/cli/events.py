@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from missive_host import commands as c
-from missive_host.cli.kit import App, Field, Group, Options, verb
+from missive_host.cli.kit import App, Field, Group, Known, Options, verb
 from missive_host.cli.verbs import Verb
 from missive_host.errors import StorageError
 
@@ -64,7 +64,7 @@ events.add_command(
     verb(
         "export",
         c.EventsExport,
-        options={**SELECTORS, "output": Field(flags=("-o", "--output"), metavar="FILE")},
+        options={**SELECTORS, "output": Field(flags=("-o", "--output"), metavar="FILE", type=click.Path())},
         examples=(
             "missive events export --since 24h -o day.ndjson",
             "missive events export --format csv > events.csv",
@@ -103,6 +103,7 @@ events.add_command(
 trace = verb(
     "trace",
     c.Trace,
+    options={"id": Field(type=Known("anything"))},
     examples=(
         "missive trace 019c2a4e-7d10-7b3f-9a55-3d2f8f3a7c11",
         "missive trace trip",

@@ -6,10 +6,15 @@ command first: of two values the later wins, what may be repeated is appended, `
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+    from missive_host.cli.known import Here
 
 PREFIX = "global_"
 
@@ -93,22 +98,42 @@ def _flag(names: str, text: str) -> click.Option:
     return _option(names, text, is_flag=True, default=False)
 
 
+def _known(what: Here) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem[str]]]:
+    def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:  # noqa: ARG001
+        from missive_host.cli.known import complete
+
+        return complete(what, ctx, incomplete)
+
+    return complete
+
+
 GLOBAL_OPTIONS: tuple[click.Option, ...] = (
     _flag("--json", "Print the result as one JSON document."),
     _flag("--ndjson", "Print each result as one line of JSON, as it happens."),
     _flag("-q --quiet", "Print no result."),
     _flag("--no-color", "No colour (NO_COLOR does the same)."),
     _option("--config", "Read this configuration file.", metavar="PATH", type=click.Path()),
-    _option("--profile", "Use this profile.", metavar="NAME"),
+    _option("--profile", "Use this profile.", metavar="NAME", shell_complete=_known("profile")),
     _option("--timeout", "Deadline of the whole command: 500ms, 30s, 5m, 1h.", metavar="DURATION"),
     _option("--protocol-version", "Send this A2A-Version.", metavar="VERSION"),
     _option("--a2a-extension", "Ask for this A2A extension (repeatable).", metavar="URI", multiple=True),
     _option("--service-param", "Send this service parameter (repeatable).", metavar="NAME=VALUE", multiple=True),
-    _option("--bearer-token-env", "Send the bearer token in this environment variable.", metavar="ENV"),
+    _option(
+        "--bearer-token-env",
+        "Send the bearer token in this environment variable.",
+        metavar="ENV",
+        shell_complete=_known("env"),
+    ),
     _option("--header", "Send this header (repeatable); it is never stored.", metavar="NAME:VALUE", multiple=True),
     _option("-v --verbose", "Say more on stderr: -v, -vv or -vvv.", count=True, default=0),
     _flag("--trace", "Say everything on stderr, with tracebacks."),
     _option("--plugin", "Load a plugin from a file (repeatable).", metavar="FILE", multiple=True, type=click.Path()),
-    _option("--no-plugin", "Leave this plugin out (repeatable).", metavar="NAME", multiple=True),
+    _option(
+        "--no-plugin",
+        "Leave this plugin out (repeatable).",
+        metavar="NAME",
+        multiple=True,
+        shell_complete=_known("plugin"),
+    ),
     _flag("--strict-plugins", "Stop if a plugin is broken."),
 )

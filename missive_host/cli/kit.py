@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from missive_host.cli.app import App, pass_app
 from missive_host.cli.groups import Command, Group, LazyGroup
+from missive_host.cli.known import Known
 from missive_host.cli.verbs import Field, Options, verb
 
-__all__ = ["App", "Command", "Field", "Group", "LazyGroup", "Options", "pass_app", "verb"]
+__all__ = ["App", "Command", "Field", "Group", "Known", "LazyGroup", "Options", "pass_app", "verb"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from msgspec import UNSET, UnsetType
 
-from missive_host.cli.kit import App, Group, pass_app
+from missive_host.cli.kit import App, Group, Known, pass_app
 from missive_host.cli.plugin_new import new
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ def show_check(data: PluginCheckResult, screen: Screen) -> None:
 
 
 @plugin.command(examples=["missive plugin show stdio"])
-@click.argument("name")
+@click.argument("name", type=Known("plugin"))
 @pass_app
 def show(app: App, name: str) -> int:
     """Show what a plugin provides: options, defaults, secrets, contracts.

@@ -135,7 +135,7 @@ def run(argv: Sequence[str]) -> int:
     instruction = os.environ.get("_MISSIVE_COMPLETE")
     try:
         if instruction:
-            from missive_host.cli.completion import answer
+            from missive_host.cli.shells import answer
 
             return answer(root, app, instruction)
         code = _invoke(root, app)

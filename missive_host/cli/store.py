@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import click
+
 from missive_host import commands as c
 from missive_host.cli.kit import Field, Group, verb
 
@@ -17,7 +19,7 @@ store.add_command(
     verb(
         "backup",
         c.StoreBackup,
-        options={"file": Field(metavar="FILE")},
+        options={"file": Field(metavar="FILE", type=click.Path())},
         examples=(
             "missive store backup missive-backup.sqlite3",
             'missive store backup "/var/backups/missive-$(date +%F).sqlite3" --quiet',
@@ -28,7 +30,7 @@ store.add_command(
     verb(
         "restore",
         c.StoreRestore,
-        options={"file": Field(metavar="FILE")},
+        options={"file": Field(metavar="FILE", type=click.Path())},
         examples=("missive gateway stop; missive store restore missive-backup.sqlite3",),
     )
 )

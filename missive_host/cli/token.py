@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from missive_host import commands as c
-from missive_host.cli.kit import Field, Group, Options, verb
+from missive_host.cli.kit import Field, Group, Known, Options, verb
 
 token = Group(
     "token",
@@ -36,4 +36,11 @@ token.add_command(
     )
 )
 token.add_command(verb("list", c.TokenList, examples=("missive token list", "missive token list --json")))
-token.add_command(verb("revoke", c.TokenRevoke, options=_NAME, examples=("missive token revoke ci",)))
+token.add_command(
+    verb(
+        "revoke",
+        c.TokenRevoke,
+        options={"name": Field(metavar="NAME", type=Known("token"))},
+        examples=("missive token revoke ci",),
+    )
+)

@@ -30,13 +30,15 @@ import click
 import msgspec
 
 from missive_host.cli.groups import Command
+from missive_host.cli.known import Known
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
     from missive_host.cli.app import App
-    from missive_host.cli.known import What
+    from missive_host.cli.known import Here
     from missive_host.commands import Command as CommandStruct
+    from missive_host.store.names import Stored
 
     ParamType = click.ParamType[Any]
 else:
@@ -80,26 +82,6 @@ class Choices(ParamType):
         from click.shell_completion import CompletionItem
 
         return [CompletionItem(choice) for choice in self.choices if choice.startswith(incomplete)]
-
-
-class Known(ParamType):
-    """Completes names that are in the store: of agents, contexts, groups, sessions, jobs or schedules."""
-
-    name = "text"
-
-    def __init__(self, what: What) -> None:
-        self.what = what
-
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:  # noqa: ARG002
-        from click.shell_completion import CompletionItem
-
-        from missive_host.cli.known import known_names
-
-        return [
-            CompletionItem(name, help=text)
-            for name, text in known_names(ctx.obj, self.what)
-            if name.startswith(incomplete)
-        ]
 
 
 def verb(
@@ -451,12 +433,31 @@ def _kind(hint: Any) -> tuple[Any, tuple[str, ...], bool]:
     return "text", (), False
 
 
-_NAMED: dict[str, What] = {
+_NAMED: dict[str, Stored | Here] = {
+    "adapter": "adapter",
+    "artifact_id": "artifact",
+    "auth_credentials_env": "env",
+    "auth_ref": "auth_ref",
+    "binding": "binding",
+    "binding_preference": "binding",
+    "config_id": "push_config",
     "context": "context",
+    "event": "event",
     "group": "group",
-    "session": "session",
     "job_id": "job",
+    "operation": "operation",
+    "parent": "context",
+    "policy": "policy",
+    "receipt": "receipt",
+    "receipts": "dead_receipt",
+    "routing_policy": "policy",
     "schedule_id": "schedule",
+    "session": "session",
+    "strategy": "reducer",
+    "task": "task",
+    "task_id": "task",
+    "token_env": "env",
+    "types": "event_type",
 }
 """A field to what its value is the name of."""
 _AGENTS = ("agent", "agents", "preferred_agent", "reducer_agent")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from missive_host.cli.kit import Command, Group
+from missive_host.cli.kit import Command, Group, Known
 
 if TYPE_CHECKING:
     from missive_host.cli.app import App
@@ -141,6 +141,7 @@ webhook.add_command(
             click.Option(
                 ["--auth-token-env"],
                 metavar="NAME",
+                type=Known("env"),
                 help="Environment variable with a token that every notification must have. It also proves those of "
                 "push configs that have no secret of their own, and of tasks that were not made a config for here.",
             ),

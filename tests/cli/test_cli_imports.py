@@ -73,6 +73,21 @@ def test_help_imports_click_and_no_noun(words: tuple[str, ...]) -> None:
     assert {top for top in tops if top not in sys.stdlib_module_names} == {"click", "missive_host"}
 
 
+@pytest.mark.parametrize(("line", "more"), [("missive sen", {"msgspec", "sqlite3"}), ("missive send al", set())])
+def test_completion_reads_the_store_alone(missive, line: str, more: set[str]) -> None:  # type: ignore[no-untyped-def]
+    """Somebody waits at a prompt: no core, no agent library, no event loop, no plugin; for a noun not even the noun."""
+    missive.ok("agent", "add", "alpha", "http://127.0.0.1:1")
+    env = {**missive.env, "_MISSIVE_COMPLETE": "bash_complete", "_MISSIVE_WORDS": line}
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", CHILD.format(words=())], env=env, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    modules = set(json.loads(done.stdout))
+    heavy = {"a2a", "anyio", "asyncio", "httpx", "pydantic", "logging", "google", "pluggy", "ssl", "jsonschema"}
+    assert {name.partition(".")[0] for name in modules} & (heavy | more) == set()
+    assert not {"missive_host.core", "missive_host.gateway", "missive_host.routing"} & modules
+
+
 def test_a_local_command_needs_no_event_loop_and_no_agent_library(missive) -> None:  # type: ignore[no-untyped-def]
     code = CHILD.format(words=("agent", "list", "--json"))
     done = subprocess.run(

@@ -188,3 +188,29 @@ class CompletionResult(Data, frozen=True, kw_only=True):
     """Where to put it."""
     script: str
     message: str
+
+
+class SkillResult(Data, frozen=True, kw_only=True):
+    kind = "skill_show"
+    name: str
+    description: str
+    """What it teaches and when it is to be used: the only part that an agent reads before."""
+    version: str
+    """Of missive."""
+    text: str
+    """The file ``SKILL.md``."""
+    message: str
+
+
+class SkillFile(msgspec.Struct, frozen=True, kw_only=True):
+    path: str
+    action: str
+    """``written``, ``updated`` (an older one was there), ``replaced`` (a changed one, by force) or ``unchanged``."""
+
+
+class SkillInstallResult(Data, frozen=True, kw_only=True):
+    kind = "skill_install"
+    name: str
+    version: str
+    files: tuple[SkillFile, ...]
+    message: str

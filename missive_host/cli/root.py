@@ -48,6 +48,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "doctor": ("missive_host.cli.doctor:doctor", "See what is broken, and the command that mends it."),
     "demo": ("missive_host.cli.demo:demo", "Three small agents, and messages to them, on this machine."),
     "completion": ("missive_host.cli.completion:completion", "Print the completion script of a shell."),
+    "skill": ("missive_host.cli.skill:skill", "Teach a coding agent to use missive."),
 }
 
 HELP = """Messages for AI agents: each becomes a call on an A2A agent.

@@ -68,7 +68,7 @@ HOST_OPTIONS = (
 HOST_NOUNS = frozenset((
     "adapter", "agent", "allreduce", "barrier", "bcast", "completion", "config", "context", "contract", "demo",
     "doctor", "events", "gateway", "gather", "group", "help", "intake", "job", "logs", "plugin", "push", "reduce",
-    "route", "scatter", "send", "session", "store", "stream", "task", "token", "trace", "webhook",
+    "route", "scatter", "send", "session", "skill", "store", "stream", "task", "token", "trace", "webhook",
 ))  # fmt: skip
 """What follows ``missive`` already: no plugin's command takes its place."""
 

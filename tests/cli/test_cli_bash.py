@@ -19,8 +19,8 @@ def test_the_script_is_sound_and_says_nothing_without_missive(missive) -> None: 
     script = missive.ok("completion", "bash")
     done = subprocess.run(["bash", "-n"], input=script, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
-    asked = f"{script}\nCOMP_LINE='missive s' COMP_POINT=9; _missive_completion missive; echo ${{#COMPREPLY[@]}}"
-    for path, count in ((with_missive_on_the_path(missive)["PATH"], 5), ("/nowhere", 0)):
+    asked = f"{script}\nCOMP_LINE='missive task s' COMP_POINT=14; _missive_completion missive; echo ${{#COMPREPLY[@]}}"
+    for path, count in ((with_missive_on_the_path(missive)["PATH"], 1), ("/nowhere", 0)):
         done = subprocess.run(
             ["/bin/bash", "--noprofile", "--norc", "-c", asked],
             env={**missive.env, "PATH": path},

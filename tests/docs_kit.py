@@ -18,12 +18,19 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import click
+
+from missive_host.cli.app import App
+from missive_host.cli.root import make_root
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -228,3 +235,57 @@ def environment(home: Path, scripts: Path, **more: str) -> dict[str, str]:
     keep = {name: os.environ[name] for name in ("LANG", "LC_ALL", "TMPDIR") if name in os.environ}
     path = f"{scripts}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     return {**keep, "PATH": path, "HOME": str(home), "TERM": "dumb", **more}
+
+
+# --- what missive's own parser says
+
+
+def command_lines(script: str) -> Iterator[list[str]]:
+    """The simple commands of a script, each as words, without what assigns variables."""
+    for line in script.replace("\\\n", " ").splitlines():
+        lexer = shlex.shlex(line, posix=True, punctuation_chars="|&;<>()")
+        lexer.whitespace_split = True
+        words: list[str] = []
+        skip = False
+        for word in [*lexer, ";"]:
+            if skip:
+                skip = False
+            elif set(word) <= set("<>"):
+                skip = True
+            elif set(word) <= set("|&;()"):
+                while words and re.match(r"\w+=", words[0]):
+                    words.pop(0)
+                if words:
+                    yield words
+                words = []
+            elif not (word == "sudo" and not words):
+                words.append(word)
+
+
+def missive_faults(words: list[str], folder: Path = ROOT) -> list[str]:
+    """What missive's own parser says of a command line. A plugin of the page's folder need not be installed."""
+    if words[:1] == ["adapter"] and any(
+        f'AdapterSpec(\n        "{words[1]}"' in text or f'AdapterSpec("{words[1]}"' in text for text in sources(folder)
+    ):
+        return []
+    ctx: Any = None
+    try:
+        ctx = make_root().make_context("missive", list(words), obj=App(words))
+        while isinstance(ctx.command, click.Group):
+            first = "_protected_args" if hasattr(ctx, "_protected_args") else "protected_args"  # before click 8.2
+            rest = [*getattr(ctx, first), *ctx.args]
+            if not rest:
+                return []  # a noun by itself
+            name, command, rest = ctx.command.resolve_command(ctx, rest)
+            assert command is not None
+            ctx = command.make_context(name, rest, parent=ctx)
+    except click.exceptions.NoArgsIsHelpError:
+        return []
+    except click.ClickException as error:
+        return [f"missive {' '.join(words)}: {error.format_message()}"]
+    return []
+
+
+def sources(folder: Path) -> list[str]:
+    """The modules of an example."""
+    return [file.read_text("utf-8") for file in folder.glob("*/*.py")] if "examples" in folder.parts else []

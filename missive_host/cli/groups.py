@@ -26,6 +26,11 @@ def _show_help(brief: bool) -> Callable[[click.Context, click.Parameter, bool], 
     return callback
 
 
+def is_brief(ctx: click.Context) -> bool:
+    """Tell whether ``-h`` asked, and not ``--help``."""
+    return bool(ctx.meta.get(_BRIEF))
+
+
 def _help_option(flag: str, brief: bool) -> click.Option:
     return click.Option(
         [PREFIX + flag.lstrip("-"), flag],
@@ -94,7 +99,7 @@ class _Base(click.Command):
             if rows:
                 with formatter.section(title):
                     formatter.write_dl(rows)
-        if not ctx.meta.get(_BRIEF):
+        if not is_brief(ctx):
             with formatter.section("Global options (before or after the sub-command)"):
                 formatter.write_dl(shared)
 

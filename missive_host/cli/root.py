@@ -14,42 +14,51 @@ import click
 
 from missive_host import __version__
 from missive_host.cli.app import App
-from missive_host.cli.groups import LazyGroup
+from missive_host.cli.groups import LazyGroup, is_brief
 
 COMMANDS: dict[str, tuple[str, str]] = {
-    "adapter": ("missive_host.cli.adapter:adapter", "Run a door by itself: stdio and what plugins bring."),
+    "demo": ("missive_host.cli.demo:demo", "Three small agents, and messages to them, on this machine."),
     "agent": ("missive_host.cli.agent:agent", "Register agents, and see what they can do."),
     "send": ("missive_host.cli.send:send", "Send a message to an agent and wait for its answer."),
     "stream": ("missive_host.cli.send:stream", "Send a message and see the agent's updates as they happen."),
     "task": ("missive_host.cli.task:task", "Look at tasks, wait for them, cancel them; save their artifacts."),
-    "route": ("missive_host.cli.routes:route", "See how messages to a group find their agent."),
     "context": ("missive_host.cli.context:context", "Keep conversations with agents apart."),
-    "session": ("missive_host.cli.session:session", "See who talks with which agent through the gateway; begin anew."),
     "group": ("missive_host.cli.group:group", "Name groups of agents, to send to one of them or to all."),
+    "route": ("missive_host.cli.routes:route", "See how messages to a group find their agent."),
     "bcast": ("missive_host.cli.collective:bcast", "Send one message to all members of a group."),
     "scatter": ("missive_host.cli.collective:scatter", "Send each member of a group a part of its own."),
     "barrier": ("missive_host.cli.collective:barrier", "Wait until the members of a group have come to an end."),
     "gather": ("missive_host.cli.collective:gather", "Collect what the members of a group answered."),
     "reduce": ("missive_host.cli.collective:reduce", "Make one answer of what the members of a group answered."),
     "allreduce": ("missive_host.cli.collective:allreduce", "Broadcast, wait, gather and reduce, in one."),
-    "job": ("missive_host.cli.job:job", "Let the gateway work in the background, now, later or again and again."),
+    "adapter": ("missive_host.cli.adapter:adapter", "Run a door by itself: stdio and what plugins bring."),
     "gateway": ("missive_host.cli.gateway:gateway", "Run every enabled adapter, and keep what they take in."),
+    "session": ("missive_host.cli.session:session", "See who talks with which agent through the gateway; begin anew."),
+    "job": ("missive_host.cli.job:job", "Let the gateway work in the background, now, later or again and again."),
     "intake": ("missive_host.cli.intake:intake", "See what the gateway has taken in, and its dead letters."),
-    "store": ("missive_host.cli.store:store", "Check the store, save it, restore it, forget what is old."),
-    "events": ("missive_host.cli.events:events", "See what has happened: the journal."),
-    "trace": ("missive_host.cli.events:trace", "See everything that happened to one thing."),
-    "logs": ("missive_host.cli.logs:logs", "See the log of the gateway, and follow it."),
     "token": ("missive_host.cli.token:token", "Let clients in to the gateway, and out again."),
     "push": ("missive_host.cli.push:push", "Have agents send notifications about their tasks."),
     "webhook": ("missive_host.cli.webhook:webhook", "Take push notifications of agents, without the gateway."),
+    "events": ("missive_host.cli.events:events", "See what has happened: the journal."),
+    "trace": ("missive_host.cli.events:trace", "See everything that happened to one thing."),
+    "logs": ("missive_host.cli.logs:logs", "See the log of the gateway, and follow it."),
+    "doctor": ("missive_host.cli.doctor:doctor", "See what is broken, and the command that mends it."),
+    "store": ("missive_host.cli.store:store", "Check the store, save it, restore it, forget what is old."),
+    "config": ("missive_host.cli.config:config", "Show and check the configuration."),
     "plugin": ("missive_host.cli.plugin:plugin", "See which plugins there are and what they provide."),
     "contract": ("missive_host.cli.contract:contract", "The JSON Schemas of what missive reads and writes."),
-    "config": ("missive_host.cli.config:config", "Show and check the configuration."),
-    "doctor": ("missive_host.cli.doctor:doctor", "See what is broken, and the command that mends it."),
-    "demo": ("missive_host.cli.demo:demo", "Three small agents, and messages to them, on this machine."),
     "completion": ("missive_host.cli.completion:completion", "Print the completion script of a shell."),
     "skill": ("missive_host.cli.skill:skill", "Teach a coding agent to use missive."),
+    "help": ("missive_host.cli.help:help_", "Show the help of a command."),
 }
+SECTIONS = {
+    "demo": "Messages",
+    "group": "Several agents",
+    "adapter": "Doors, and the gateway behind them",
+    "events": "What has happened, and is it well",
+    "config": "Setting up",
+}
+"""The command that begins a section of the help, and its title."""
 
 HELP = """Messages for AI agents: each becomes a call on an A2A agent.
 
@@ -96,13 +105,29 @@ class _Root(LazyGroup):
             raise
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        for title, rows in (
-            ("Commands", super().short_helps(ctx)),
-            ("Commands of plugins", self._of_plugins(ctx)),
-        ):
+        sections: list[tuple[str, list[tuple[str, str]]]] = []
+        for row in super().short_helps(ctx):
+            if row[0] in SECTIONS or not sections:
+                sections.append((SECTIONS.get(row[0], "Commands"), []))
+            sections[-1][1].append(row)
+        width = max(len(name) for _, rows in sections for name, _ in rows)
+        for title, rows in (*sections, ("Of plugins", self._of_plugins(ctx))):
             if rows:
                 with formatter.section(title):
+                    formatter.write_dl([(name.ljust(width), text) for name, text in rows])
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        if not is_brief(ctx):
+            from missive_host.cli.overview import ENVIRONMENT, EXIT_CODES, READ_ON
+
+            for title, rows in (
+                ("Exit codes", EXIT_CODES),
+                ("Environment", ENVIRONMENT),
+                ("Read on", READ_ON),
+            ):
+                with formatter.section(title):
                     formatter.write_dl(rows)
+        super().format_epilog(ctx, formatter)
 
     def _of_plugins(self, ctx: click.Context) -> list[tuple[str, str]]:
         if not isinstance(ctx.obj, App):

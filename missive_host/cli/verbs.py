@@ -366,6 +366,9 @@ def _shapes(
         )
         if choices:
             default = "[" + "|".join(choices) + "]"
+        if len(default) > _WIDEST:
+            default = name.upper().removesuffix("S") if repeated else name.upper()
+            description = f"{description} One of: {', '.join(choices)}."
         shapes[name] = _Shape(
             name=name,
             plain_name=name,
@@ -461,6 +464,8 @@ _NAMED: dict[str, Stored | Here] = {
 }
 """A field to what its value is the name of."""
 _AGENTS = ("agent", "agents", "preferred_agent", "reducer_agent")
+_WIDEST = 60
+"""Of the choices that a metavar shows."""
 _METAVARS = {"binding": "BINDING", "binding_preference": "BINDING", "updated_after": "TIME"}
 
 

@@ -34,7 +34,7 @@ class Message(Content, frozen=True, kw_only=True, omit_defaults=True):
     )
     preferred_agent: Annotated[Name | None, Meta(description="The member to prefer, if it fits.")] = None
     quorum: Annotated[
-        Annotated[int, Meta(ge=1)] | None, Meta(description="How many must complete, with the policy `quorum`.")
+        Annotated[int, Meta(ge=1)] | None, Meta(description="How many must complete, if the policy is quorum.")
     ] = None
     task: Annotated[OpaqueId | None, Meta(description="The agent's task that this message continues.")] = None
     binding: Annotated[Binding | None, Meta(description="Use this binding: json-rpc, http+json or grpc.")] = None

@@ -66,7 +66,7 @@ def bash(missive, line: str, **env: str) -> list[str]:  # type: ignore[no-untype
 
 
 def test_commands_flags_and_choices(missive) -> None:  # type: ignore[no-untyped-def]
-    assert bash(missive, "missive s") == ["send", "stream", "session", "scatter", "store", "skill"]
+    assert bash(missive, "missive s") == ["send", "stream", "scatter", "session", "store", "skill"]
     assert bash(missive, "missive task artifact e") == ["export"]
     assert "--no-color" in bash(missive, "missive --no")
     assert {"--state", "--service-param"} <= set(bash(missive, "missive task list --s"))

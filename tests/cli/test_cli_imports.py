@@ -42,6 +42,7 @@ OURS_FOR_HELP = {
     "missive_host.cli.flags",
     "missive_host.cli.groups",
     "missive_host.cli.options",
+    "missive_host.cli.overview",
     "missive_host.cli.root",
     "missive_host.logs",
     "missive_host.plugins",

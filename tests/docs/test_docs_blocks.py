@@ -10,21 +10,15 @@ import configparser
 import importlib.util
 import json
 import re
-import shlex
 import subprocess
 import tomllib
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
-import click
 import pytest
 import yaml
-from docs_kit import PAGES, READMES, ROOT, Block, blocks, name_of
+from docs_kit import PAGES, READMES, ROOT, Block, blocks, command_lines, missive_faults, name_of
 
-from missive_host.cli.app import App
-from missive_host.cli.root import make_root
 from missive_host.config import load as load_config
 from missive_host.contracts import contracts
 from missive_host.contracts.checking import check
@@ -157,28 +151,6 @@ def test_python_is_a_plugin_that_loads_or_is_run(block: Block, tmp_path: Path) -
 # --- commands that are not executed
 
 
-def command_lines(script: str) -> Iterator[list[str]]:
-    """The simple commands of a script, each as words, without what assigns variables."""
-    for line in script.replace("\\\n", " ").splitlines():
-        lexer = shlex.shlex(line, posix=True, punctuation_chars="|&;<>()")
-        lexer.whitespace_split = True
-        words: list[str] = []
-        skip = False
-        for word in [*lexer, ";"]:
-            if skip:
-                skip = False
-            elif set(word) <= set("<>"):
-                skip = True
-            elif set(word) <= set("|&;()"):
-                while words and re.match(r"\w+=", words[0]):
-                    words.pop(0)
-                if words:
-                    yield words
-                words = []
-            elif not (word == "sudo" and not words):
-                words.append(word)
-
-
 def script_faults(script: str, folder: Path = ROOT) -> list[str]:
     """What a shell, or missive, would not understand, and files that are not there. A page is read in its folder."""
 
@@ -203,35 +175,6 @@ def script_faults(script: str, folder: Path = ROOT) -> list[str]:
             files = [value for flag, value in pairwise(words) if flag == flags[program]]
             found += [f"there is no {file}" for file in files if absent(file)]
     return found
-
-
-def missive_faults(words: list[str], folder: Path) -> list[str]:
-    """What missive's own parser says of a command line. A plugin of the page's folder need not be installed."""
-    if words[:1] == ["adapter"] and any(
-        f'AdapterSpec(\n        "{words[1]}"' in text or f'AdapterSpec("{words[1]}"' in text for text in sources(folder)
-    ):
-        return []
-    ctx: Any = None
-    try:
-        ctx = make_root().make_context("missive", list(words), obj=App(words))
-        while isinstance(ctx.command, click.Group):
-            first = "_protected_args" if hasattr(ctx, "_protected_args") else "protected_args"  # before click 8.2
-            rest = [*getattr(ctx, first), *ctx.args]
-            if not rest:
-                return []  # a noun by itself
-            name, command, rest = ctx.command.resolve_command(ctx, rest)
-            assert command is not None
-            ctx = command.make_context(name, rest, parent=ctx)
-    except click.exceptions.NoArgsIsHelpError:
-        return []
-    except click.ClickException as error:
-        return [f"missive {' '.join(words)}: {error.format_message()}"]
-    return []
-
-
-def sources(folder: Path) -> list[str]:
-    """The modules of an example."""
-    return [file.read_text("utf-8") for file in folder.glob("*/*.py")] if "examples" in folder.parts else []
 
 
 UNTRIED = [block for block in of("sh", "console") if block.skipped or block.page in READMES]

@@ -108,8 +108,12 @@ def kinds_of(version: str) -> tuple[Contract, ...]:
 
 def cases_of(schema: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Return what a whole schema says of each kind of its documents; nothing if they have no kinds."""
-    conditions = ((case["if"]["properties"], case["then"]) for case in schema.get("allOf", ()))
-    return {condition["kind"]["const"]: then for condition, then in conditions if "kind" in condition}
+    found = {}
+    for case in schema.get("allOf", ()):
+        kind = case["if"].get("properties", {}).get("kind", {}).get("const")
+        if kind is not None:
+            found[kind] = case["then"]
+    return found
 
 
 def find(name: str, known: tuple[Contract, ...]) -> Contract:

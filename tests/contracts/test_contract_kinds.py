@@ -134,7 +134,7 @@ def test_show(tmp_path: Path) -> None:
 
 
 def test_validate(tmp_path: Path) -> None:
-    document = json.dumps(load(ROOT / "missive.output.v1/examples/valid/error.json"))
+    document = json.dumps(load(ROOT / "missive.output.v1/examples/valid/error.validation.json"))
     done = missive(tmp_path, "validate", "-", "--contract", "missive.output.v1/error", stdin=document)
     assert (done.returncode, done.stdout) == (0, "standard input is valid: 1 document, missive.output.v1/error\n")
     done = missive(tmp_path, "validate", "-", "--contract", "missive.output.v1/doctor", stdin=document)

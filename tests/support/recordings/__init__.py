@@ -1,0 +1,1 @@
+"""Runs of real commands, whose documents are the golden ones: see ``golden.py``."""

@@ -10,18 +10,21 @@ import configparser
 import importlib.util
 import json
 import re
+import shlex
 import subprocess
 import tomllib
 from itertools import pairwise
 from pathlib import Path
 
+import click
 import pytest
 import yaml
-from docs_kit import PAGES, READMES, ROOT, Block, blocks, command_lines, missive_faults, name_of
+from docs_kit import PAGES, READMES, ROOT, Block, blocks, command_lines, missive_faults, name_of, prose
 
 from missive_host.config import load as load_config
 from missive_host.contracts import contracts
 from missive_host.contracts.checking import check
+from missive_host.errors import PluginError
 from missive_host.plugins import catalog, load
 
 KNOWN = frozenset(("console", "sh", "json", "ndjson", "toml", "yaml", "ini", "python", "pycon", "text"))
@@ -191,7 +194,42 @@ def test_commands_that_are_not_executed_are_such_that_exist(block: Block) -> Non
     assert script_faults(script_of(block), block.page.parent) == []
 
 
+# --- commands within sentences
+
+PAGES_AND_READMES = [page for page in (*PAGES, *READMES) if page.name != "CHANGELOG.md"]
+
+
+def spoken(page: Path) -> list[str]:
+    """What stands in code style in the sentences of a page and begins with `missive`."""
+    return re.findall(r"(?<![`\w])`(missive [^`\n]+)`(?!`)", prose(page))
+
+
+def spoken_faults(said: str) -> list[str]:
+    """A noun, a verb or an option that missive does not have. Words in capitals stand for what one would write."""
+    first, *rest = re.split(r"; | && | \\?\| ", said)
+    words = shlex.split(re.split(r"\.{3}|…|\\?\|", first)[0])
+    try:
+        found = missive_faults(words[1:], ROOT)
+    except (click.exceptions.Exit, PluginError):  # --version and --help; an adapter that only the page has
+        found = []
+    wrong = [fault for fault in found if re.search(r"[Nn]o such (?:command '(?![A-Z]+')|option)", fault)]
+    return wrong + [fault for more in rest if more.startswith("missive ") for fault in spoken_faults(more)]
+
+
+@pytest.mark.parametrize("page", PAGES_AND_READMES, ids=name_of)
+def test_a_command_in_a_sentence_is_one(page: Path) -> None:
+    assert [fault for said in spoken(page) for fault in spoken_faults(said)] == []
+
+
 # --- that it would be seen
+
+
+def test_a_wrong_command_in_a_sentence_is_found() -> None:
+    assert spoken_faults("missive gateway restart")
+    assert spoken_faults("missive gateway stop; missive gateway uninstal")
+    assert spoken_faults("missive agent list --colour")
+    assert spoken_faults("missive intake show ID") == []
+    assert spoken_faults("missive send … --async") == []
 
 
 def block(language: str, text: str, file: str | None = None) -> Block:

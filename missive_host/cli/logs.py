@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from missive_host.cli.kit import App, Command
-from missive_host.cli.verbs import Known
+from missive_host.cli.known import Known
 
 if TYPE_CHECKING:
     from missive_host.config import Settings

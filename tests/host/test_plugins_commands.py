@@ -290,8 +290,8 @@ def test_help_is_that_of_every_command(pigeon: Any) -> None:
 
 def test_the_shell_completes_it(pigeon: Any) -> None:
     def completed(words: str) -> list[str]:
-        env = {"_MISSIVE_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(len(words.split(" ")) - 1)}
-        return [line.partition(",")[2] for line in pigeon.missive(**env).stdout.splitlines()]
+        answer = pigeon.missive(_MISSIVE_COMPLETE="bash_complete", _MISSIVE_WORDS=words).stdout
+        return [line.partition("\t")[2].strip() for line in answer.splitlines()]
 
     assert completed("missive pig") == ["pigeon"]
     assert completed("missive pigeon ri") == ["ring"]

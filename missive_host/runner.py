@@ -42,9 +42,10 @@ async def run_adapter(
     import anyio
 
     from missive_host.core.intake import Intake
+    from missive_host.folders import make_private
 
     data_dir = core.settings.paths.data / "adapters" / name
-    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_private(data_dir)
     core.store  # noqa: B018 - a store that cannot be opened should be told before the first frame
     adapter = factory(
         AdapterContext(

@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from missive_host.errors import ConfigError, MissiveError, ValidationError, nearest
+from missive_host.folders import make_private
 from missive_host.protocols import AdapterContext, ConfiguredAdapter
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class NounContext:
         options = configured_options(spec, name, block.settings, settings.path, self._app.secrets(self._plugins))
         self.learn(options)
         data_dir = self._folder(name)
-        data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(data_dir)
         return AdapterContext(
             name=name,
             kind=spec.name,

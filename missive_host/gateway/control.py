@@ -28,7 +28,7 @@ from missive_host.errors import (
     TransportError,
     ValidationError,
 )
-from missive_host.gateway.folders import is_private, make_private
+from missive_host.folders import is_private, make_private
 
 if TYPE_CHECKING:
     from anyio.abc import ByteStream, SocketStream, TaskStatus

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from missive_host.config.units import parse_duration
 from missive_host.config.view import sounds_secret
 from missive_host.errors import IoError, ValidationError
+from missive_host.folders import make_private
 from missive_host.gateway.control import control_path
-from missive_host.gateway.folders import make_private
 from missive_host.gateway.units import ServiceFile, launchd_plist, systemd_unit
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from missive_host.errors import ConfigError, StorageError
-from missive_host.gateway.folders import make_private
+from missive_host.folders import make_private
 from missive_host.ids import now
 
 if TYPE_CHECKING:

@@ -21,6 +21,7 @@ import anyio
 import anyio.to_thread
 
 from missive_host.errors import ConfigError, IoError, MissiveError, ValidationError
+from missive_host.folders import make_private
 from missive_host.gateway import feed as feeds
 from missive_host.gateway.services import GOOD_SECONDS, pause_after
 from missive_host.ids import now
@@ -178,7 +179,7 @@ class Sinks:
 
     async def _run(self, each: RunningSink) -> None:
         folder = self._folder(each.name)
-        await anyio.Path(folder).mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(folder)
         await self._find_place(each)
         sink = self._make(each, folder)
         try:

@@ -11,6 +11,7 @@ import anyio
 
 from missive_host.envelopes import from_stored
 from missive_host.errors import ConfigError, MissiveError
+from missive_host.folders import make_private
 from missive_host.gateway.feed import JournalFeed
 from missive_host.gateway.intake import GatewayIntake, Room
 from missive_host.gateway.services import GOOD_SECONDS, pause_after
@@ -217,7 +218,7 @@ class Supervisor:
         spec, options = self._declared(each.name, each.block)
         self._learn_secrets(options)
         data_dir = self._data / "adapters" / each.name
-        await anyio.Path(data_dir).mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(data_dir)
         each.files = self._file_access(each.block, spec, options, data_dir)
         made: Adapter = self._plugins().factory(spec)(
             AdapterContext(

@@ -14,6 +14,8 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from missive_host.folders import make_folders
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -96,9 +98,7 @@ class LogFile(logging.Handler):
         try:
             fd = os.open(self._path, flags, 0o600)
         except FileNotFoundError:
-            for folder in reversed(self._path.parents):
-                if not folder.exists():
-                    folder.mkdir(mode=0o700, exist_ok=True)
+            make_folders(self._path.parent)
             fd = os.open(self._path, flags, 0o600)
         there = os.fstat(fd)
         if not stat.S_ISREG(there.st_mode):

@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING, TypeVar
 
 from missive_host.errors import StorageError
+from missive_host.folders import make_folders
 from missive_host.store import migrate
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def create_file(path: Path) -> None:
         try:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         except FileNotFoundError:
-            _make_folder(path.parent)
+            make_folders(path.parent)
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     except FileExistsError:
         return
@@ -117,13 +118,6 @@ def create_file(path: Path) -> None:
             help="check that the folder can be written; MISSIVE_HOME puts it somewhere else",
             sources=(str(error),),
         ) from error
-
-
-def _make_folder(folder: Path) -> None:
-    """Make a folder and those above it that are missing, for the user alone."""
-    if not folder.exists():
-        _make_folder(folder.parent)
-        folder.mkdir(mode=0o700, exist_ok=True)
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:

@@ -28,8 +28,8 @@ from support.misbehaving import Exchange, Misbehaving, Start, reply
 from support.terminals import AtTerminal
 
 from missive_host.config.paths import profile_paths
+from missive_host.folders import make_private
 from missive_host.gateway.control import control_path
-from missive_host.gateway.folders import make_private
 
 if TYPE_CHECKING:
     from cli.conftest import Missive
@@ -408,6 +408,21 @@ def test_a_gateway_that_is_dead_with_its_socket_left(home: Home) -> None:
         gateway.kill()
         gateway.wait()
     home.fails("gateway.status", code=69, says="is dead and has left its socket", mends="missive gateway run")
+
+
+def test_what_a_gateway_has_made_is_for_its_user_alone(home: Home) -> None:
+    home.config(
+        '[gateway]\nbind_address = "127.0.0.1:0"\n[sinks.lines]\nkind = "jsonl"\n[sinks.lines.settings]\npath = "lines.jsonl"\n'
+        '[adapters.drop]\nkind = "file-drop"\n[adapters.drop.settings]\ninbox = "in"\noutbox = "out"\n'
+    )
+    (home.missive.home / "in").mkdir()
+    (home.missive.home / "out").mkdir()
+    with home.missive.start("gateway", "run", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as gateway:
+        _wait(lambda: home.missive.run("gateway", "status", "--quiet").returncode == 0)
+        checks = home.look(code=0)
+        assert checks["state.paths"]["status"] == "pass", checks["state.paths"]
+        gateway.terminate()
+        assert gateway.wait() == 0
 
 
 def _wait(done: Any) -> None:

@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 HOST = ROOT / "missive_host"
 PLUGINS = {folder.name: folder for folder in sorted(ROOT.glob("plugins/*/missive_*")) if folder.is_dir()}
 
-LEAVES = {"__version__", "errors", "ids", "telemetry"}
+LEAVES = {"__version__", "errors", "folders", "ids", "telemetry"}
 WORDS = LEAVES | {"commands", "outputs"}
 """The command model and the result documents."""
 FOR_PEOPLE = {"outputs_host", "outputs_plugins", "outputs_chat", "outputs_doctor", "outputs_logs"}
@@ -41,6 +41,7 @@ BELOW_CORE = WORDS | RESULTS | AUTHORS | {"a2a", "collectives", "config", "contr
 MAY_IMPORT: dict[str, set[str]] = {
     "deprecation": set(),
     "errors": set(),
+    "folders": {"errors"},
     "ids": set(),
     "telemetry": set(),
     "commands": {"errors"},
@@ -106,7 +107,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "security",
         "store",
     },
-    "logs": {"config", "outputs_logs", "security", "telemetry"},
+    "logs": {"config", "folders", "outputs_logs", "security", "telemetry"},
     "scaffold": {"__version__", "errors"},
     "cli": BELOW_CORE
     | FOR_PEOPLE

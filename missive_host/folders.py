@@ -12,7 +12,7 @@ from missive_host.errors import StorageError
 def make_private(folder: Path) -> None:
     """Make a folder and those above it that are missing, for the user alone. Raises `StorageError`."""
     try:
-        _make(folder)
+        make_folders(folder)
     except OSError as error:
         raise StorageError(
             f"the folder {folder} cannot be made: {(error.strerror or str(error)).lower()}",
@@ -20,9 +20,10 @@ def make_private(folder: Path) -> None:
         ) from error
 
 
-def _make(folder: Path) -> None:
+def make_folders(folder: Path) -> None:
+    """As `make_private`, but raises `OSError`. `Path.mkdir` would leave those above it to the umask."""
     if not folder.is_dir():
-        _make(folder.parent)
+        make_folders(folder.parent)
         folder.mkdir(mode=0o700, exist_ok=True)
 
 

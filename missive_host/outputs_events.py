@@ -103,11 +103,12 @@ class ReplayedTask(msgspec.Struct, frozen=True, kw_only=True):
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
     """Something that the journal and a table say differently of."""
 
-    table: Literal["contexts", "tasks"]
+    table: str
     id: str
+    """Of the row; of several parts, without the agent, separated by spaces."""
     field: str
     journal: str
-    """``missing``: the journal knows nothing of it; empty: nothing is set."""
+    """``missing``: the journal knows nothing of it; empty: nothing is set. Of what may be long or secret a digest."""
     stored: str
     """The same of the table."""
     agent: str | UnsetType = UNSET

@@ -81,7 +81,10 @@ async def _look_for(core: Core, context_id: str, member: Member, answer: Answer,
     def write(tables: Tables) -> None:
         if theirs and remote is None:
             tables.contexts.bind_remote(context_id, member.agent, theirs)
-        core.recorder.store_observed(tables, member.agent, lost, client.interface, observed_by=by)
+        message_id = request.message_id if request is not None else None
+        core.recorder.store_observed(
+            tables, member.agent, lost, client.interface, observed_by=by, message_id=message_id
+        )
         if request is not None:
             tables.messages.settle_request(member.agent, request.message_id, "sent", at=now(), task_id=lost["id"])
 

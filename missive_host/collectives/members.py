@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from missive_host.core.recorder import context_created
 from missive_host.errors import ValidationError
 from missive_host.store.rows import ContextRow, OperationMemberRow, OperationRow
 
@@ -146,12 +147,12 @@ def find_context(core: Core, tables: Tables, selector: str | None) -> SharedCont
 def open_context(tables: Tables, context: SharedContext, *, kind: str, group: str, at: str) -> None:
     """Make the context of a new broadcast, unless another process has just done it."""
     if context.created and tables.contexts.get(context.context_id) is None:
-        tables.contexts.create(
-            ContextRow(
-                context_id=context.context_id,
-                summary=f"{kind} to the group '{group}'",
-                metadata={"missive.collective": kind, "missive.group": group},
-                created_at=at,
-                updated_at=at,
-            )
+        row = ContextRow(
+            context_id=context.context_id,
+            summary=f"{kind} to the group '{group}'",
+            metadata={"missive.collective": kind, "missive.group": group},
+            created_at=at,
+            updated_at=at,
         )
+        tables.contexts.create(row)
+        tables.events.append(context_created(row))

@@ -7,12 +7,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import msgspec
 
 from missive_host.core.recorder import journal_event
 from missive_host.errors import MissiveError, StorageError
 from missive_host.ids import now
 from missive_host.outputs import Data, Output
-from missive_host.store.rows import OperationMemberRow, OperationRow
+from missive_host.store.rows import MessageRow, OperationMemberRow, OperationRow
+from missive_host.store.work import request_digest
 
 if TYPE_CHECKING:
     from missive_host.core.core import Core, Emit
@@ -64,7 +66,8 @@ class Operation:
             ),
             members,
         )
-        self.store_event(tables, "started", {"members": [member.agent for member in members], **about})
+        rows = [_kept(member) for member in members]
+        self.store_event(tables, "started", {"members": [member.agent for member in members], **about}, rows=rows)
 
     def store_member(self, tables: Tables, member: OperationMemberRow) -> None:
         """Write down how it stands with a member."""
@@ -77,9 +80,16 @@ class Operation:
         )
 
     def store_event(
-        self, tables: Tables, name: str, payload: dict[str, Any], member: OperationMemberRow | None = None
+        self,
+        tables: Tables,
+        name: str,
+        payload: dict[str, Any],
+        member: OperationMemberRow | None = None,
+        **kept: Any,
     ) -> None:
-        """Write ``missive.<kind>.<name>`` into the journal."""
+        """Write ``missive.<kind>.<name>`` into the journal, with what is `kept` in the tables besides."""
+        if member is not None:
+            kept["row"] = _kept(member)
         about = {key: value for key, value in payload.items() if value is not None}
         tables.events.append(
             journal_event(
@@ -91,6 +101,7 @@ class Operation:
                 message_id=member.request_message_id if member else None,
                 work_id=self._core.work.work_id if self._core.work else None,
                 payload=self._core.redactor.json({"operation_id": self.operation_id, "group": self.group, **about}),
+                metadata=self._core.redactor.json(kept),
             )
         )
 
@@ -99,8 +110,8 @@ class Operation:
             operation_id=self.operation_id, agent=agent, rank=rank, status=status, updated_at=now(), **values
         )
 
-    async def end(self, data: Data, *, also: Write | None = None) -> None:
-        """Write down what came of it, and its document. Not to be interrupted.
+    async def end(self, data: Data, *, also: Write | None = None, message: MessageRow | None = None) -> None:
+        """Write down what came of it, its document, and a message that was made of it. Not to be interrupted.
 
         If the store fails, that is kept in ``error``: the document is then all that there is, and must be shown.
         """
@@ -110,14 +121,23 @@ class Operation:
         def write(tables: Tables) -> None:
             if also is not None:
                 also(tables)
+            kept: dict[str, Any] = {"document_sha256": request_digest(document)}
+            if message is not None:
+                tables.messages.add_response(message)
+                kept["message"] = msgspec.to_builtins(message)
             tables.operations.finish(self.operation_id, values.status, document, now())
-            self.store_event(tables, "completed", {"status": values.status, "elapsed_ms": self.elapsed_ms})
+            self.store_event(tables, "completed", {"status": values.status, "elapsed_ms": self.elapsed_ms}, **kept)
 
         with anyio.CancelScope(shield=True):
             try:
                 await self._core.commit(write)
             except StorageError as error:
                 self.error = error
+
+
+def _kept(member: OperationMemberRow) -> dict[str, Any]:
+    names = ("agent", "rank", "status", "task_id", "response_message_id", "state", "shape")
+    return {name: getattr(member, name) for name in names}
 
 
 async def conclude(

@@ -139,12 +139,11 @@ class Reducing:
         result = self.result(interrupted)
 
         def write(tables: Tables) -> None:
-            if self._reduced is not None:
-                tables.messages.add_response(self._message(result))
             if self.error is not None:
                 self.operation.store_event(tables, "failed", {"error": msgspec.to_builtins(result.error)})
 
-        await self.operation.end(result, also=write)
+        message = self._message(result) if self._reduced is not None else None
+        await self.operation.end(result, also=write, message=message)
         return result
 
     # --- reducing

@@ -15,7 +15,7 @@ from missive_host import commands as c
 from missive_host.a2a.parts import build_request
 from missive_host.a2a.shapes import SETTLED, Json, payload
 from missive_host.collectives.answers import Answer, Content, content_of
-from missive_host.core.recorder import Exchange
+from missive_host.core.recorder import Exchange, context_created
 from missive_host.errors import (
     AuthRequiredError,
     InputRequiredError,
@@ -120,7 +120,9 @@ def _place(tables: Tables, crew: Crew, exchange: Exchange) -> None:
         created_at=at,
         updated_at=at,
     )
-    exchange.context_id = tables.contexts.fork(crew.context_id, fork).context_id
+    fork = tables.contexts.fork(crew.context_id, fork)
+    tables.events.append(context_created(fork))
+    exchange.context_id = fork.context_id
 
 
 async def _until_settled(core: Core, agent: str, task_id: str) -> None:

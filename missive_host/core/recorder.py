@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import UNSET
 
-from missive_host.a2a.shapes import EVENT_TYPES, TERMINAL, Json, payload, state
+from missive_host.a2a.shapes import EVENT_TYPES, Json, payload
+from missive_host.core.keeping import put_message, put_task, put_update
 from missive_host.core.views import given
 from missive_host.errors import DeadlineError, MissiveError, ProtocolError, TransportError
 from missive_host.ids import new_id, now
 from missive_host.outputs import Persistence
 from missive_host.store.events import new_event_id
-from missive_host.store.rows import EventRow, MessageRow, TaskRow
+from missive_host.store.rows import EventRow, MessageRow
 from missive_host.telemetry import about, current_trace
 
 if TYPE_CHECKING:
@@ -30,10 +31,13 @@ if TYPE_CHECKING:
     from missive_host.commands import Send, Stream
     from missive_host.core.core import Core
     from missive_host.outputs import SelectedInterface
-    from missive_host.store import Tables
+    from missive_host.store import ContextRow, Tables
 
 JOURNAL_RAW = 4096
 """Base64 characters of a ``raw`` part that the journal keeps; of more it keeps the digest."""
+
+NOT_KEPT = {"kept": False}
+"""Metadata of a chunk of an artifact that somebody else appends."""
 
 
 def journal_event(
@@ -46,10 +50,13 @@ def journal_event(
     message_id: str | None = None,
     work_id: str | None = None,
     payload: Json,
+    metadata: Json | None = None,
     at: str | None = None,
 ) -> EventRow:
     """Return an event of the journal with an id of its own, and that of the trace that it belongs to; `at` is its time,
     else now.
+
+    `metadata` has what was written into the tables and cannot be told from the payload.
     """
     trace = current_trace()
     return EventRow(
@@ -63,7 +70,21 @@ def journal_event(
         message_id=message_id,
         work_id=work_id,
         payload=payload,
-        metadata={} if trace is None else {"trace_id": trace.trace_id},
+        metadata={**(metadata or {}), **({} if trace is None else {"trace_id": trace.trace_id})},
+    )
+
+
+def context_created(context: ContextRow) -> EventRow:
+    """Return the event of a context that was made before anything was said in it."""
+    told = {"name": context.name, "parent_context_id": context.parent_context_id, "summary": context.summary}
+    return journal_event(
+        "missive.context.created",
+        source="core",
+        agent_alias=context.agent_alias,
+        context_id=context.context_id,
+        payload={key: value for key, value in told.items() if value is not None},
+        metadata={"row": {"metadata": context.metadata}},
+        at=context.created_at,
     )
 
 
@@ -195,9 +216,9 @@ class Recorder:
                     exchange.work_id, agent=exchange.agent, context_id=exchange.context_id, task_id=exchange.task_id
                 )
             if name == "task":
-                self._put_task(tables, exchange.agent, value, exchange.context_id, interface.protocol_version, at)
+                put_task(tables, exchange.agent, value, exchange.context_id, interface.protocol_version, at)
             else:
-                self._put_message(tables, exchange, value, "response", at)
+                put_message(tables, exchange, value, "response", at)
             event = self._event("a2a.send.response", exchange, answer, at)
             sequence = tables.events.append(event)
             if also is not None:
@@ -226,13 +247,13 @@ class Recorder:
             message_id: str | None = None
             if name == "message":
                 message_id = value["messageId"]
-                self._put_message(tables, exchange, value, "stream_event", at)
+                put_message(tables, exchange, value, "stream_event", at)
             elif name == "task":
                 exchange.task_id = value["id"]
-                self._put_task(tables, exchange.agent, value, exchange.context_id, interface.protocol_version, at)
+                put_task(tables, exchange.agent, value, exchange.context_id, interface.protocol_version, at)
             else:
                 exchange.task_id = value["taskId"]
-                message_id = self._put_update(tables, exchange, name, value, interface.protocol_version, at)
+                message_id = put_update(tables, exchange, name, value, interface.protocol_version, at)
             if first:
                 tables.messages.settle_request(
                     exchange.agent,
@@ -267,19 +288,21 @@ class Recorder:
         at = now()
         event = self._core.redactor.known(event)
         name, value = payload(event)
+        before = exchange.context_id
         self._join_context(tables, exchange, value.get("contextId"), at)
         if name == "task":
             exchange.task_id = value["id"]
-            if not self._put_task(tables, exchange.agent, value, exchange.context_id, version, at, "gateway"):
+            changed = put_task(tables, exchange.agent, value, exchange.context_id, version, at, "gateway")
+            if not changed and exchange.context_id == before:
                 return None
         elif name == "message":
-            self._put_message(tables, exchange, value, road.direction, at)
+            put_message(tables, exchange, value, road.direction, at)
         else:
             exchange.task_id = value["taskId"]
             if whole or name == "statusUpdate":
-                self._put_update(tables, exchange, name, value, version, at, "gateway", road.direction)
+                put_update(tables, exchange, name, value, version, at, "gateway", road.direction)
         row = self._event(f"a2a.{road.kind}.{EVENT_TYPES[name]}", exchange, event, at, road.source)
-        return tables.events.append(row)
+        return tables.events.append(row if whole else msgspec.structs.replace(row, metadata=NOT_KEPT))
 
     async def observed(self, agent: str, task: Json, interface: SelectedInterface, *, observed_by: str) -> None:
         """Commit a task as the agent showed it. The journal is written only if it changed."""
@@ -290,9 +313,16 @@ class Recorder:
         await self._core.commit(write)
 
     def store_observed(
-        self, tables: Tables, agent: str, task: Json, interface: SelectedInterface, *, observed_by: str
+        self,
+        tables: Tables,
+        agent: str,
+        task: Json,
+        interface: SelectedInterface,
+        *,
+        observed_by: str,
+        message_id: str | None = None,
     ) -> None:
-        """As `observed`, within a commit of the caller's."""
+        """As `observed`, within a commit of the caller's. `message_id` is of a request that it was found to answer."""
         at = now()
         known = tables.tasks.find(agent, task["id"])
         context_id = known.context_id if known else None
@@ -303,7 +333,8 @@ class Recorder:
                 context_id = new_id()
                 tables.contexts.ensure(context_id, agent, at=at)
                 tables.contexts.bind_remote(context_id, agent, remote)
-        if self._put_task(tables, agent, task, context_id, interface.protocol_version, at):
+        changed = put_task(tables, agent, task, context_id, interface.protocol_version, at)
+        if changed or message_id is not None or (known is not None and known.context_id != context_id):
             tables.events.append(
                 journal_event(
                     "a2a.task.updated",
@@ -311,6 +342,7 @@ class Recorder:
                     agent_alias=agent,
                     context_id=context_id,
                     task_id=task["id"],
+                    message_id=message_id,
                     payload=journaled({"observed_by": observed_by, "task": task}),
                 )
             )
@@ -319,108 +351,16 @@ class Recorder:
 
     def _join_context(self, tables: Tables, exchange: Exchange, remote: str | None, at: str) -> None:
         """Learn the agent's contextId: bind it to the local context, which is made now if there is none."""
-        if not remote or (exchange.context_id is not None and exchange.remote_context_id == remote):
+        if not remote:
             return
         if exchange.context_id is None:
             known = tables.contexts.get(tables.contexts.local_of(exchange.agent, remote) or "")
             # A closed one takes nothing more, and the answer is here: an agent may use one contextId for everything.
             exchange.context_id = known.context_id if known is not None and known.state == "open" else new_id()
             tables.contexts.ensure(exchange.context_id, exchange.agent, at=at)
+        # Also if it was known already: another process may have learned another one since, and the last one counts.
         tables.contexts.bind_remote(exchange.context_id, exchange.agent, remote)
         exchange.remote_context_id = remote
-
-    def _put_task(
-        self,
-        tables: Tables,
-        agent: str,
-        task: Json,
-        context_id: str | None,
-        version: str | None,
-        at: str,
-        source: str = "remote",
-    ) -> bool:
-        status = task.get("status", {})
-        now_state = state(status)
-        message = status.get("message") or {}
-        history = task.get("history") or []
-        row = TaskRow(
-            agent_alias=agent,
-            task_id=task["id"],
-            context_id=context_id,
-            remote_context_id=task.get("contextId"),
-            state=now_state,
-            source=source,
-            protocol_version=version,
-            task={key: value for key, value in task.items() if key != "artifacts"},
-            last_message_id=message.get("messageId") or (history[-1].get("messageId") if history else None),
-            status_message_id=message.get("messageId"),
-            status_timestamp=status.get("timestamp"),
-            created_at=at,
-            updated_at=at,
-            completed_at=at if now_state in TERMINAL else None,
-        )
-        changed = tables.tasks.upsert(row)
-        artifacts = task.get("artifacts") or ()
-        before = tables.artifacts.versions(agent, task["id"]) if artifacts else {}
-        for artifact in artifacts:
-            stored = tables.artifacts.put(agent, task["id"], artifact, at=at)
-            changed |= before.get(artifact.get("artifactId", "")) != stored
-        return changed
-
-    def _put_update(
-        self,
-        tables: Tables,
-        exchange: Exchange,
-        name: str,
-        update: Json,
-        version: str | None,
-        at: str,
-        source: str = "remote",
-        direction: str = "stream_event",
-    ) -> str | None:
-        """Store a status or artifact update; return the id of the message that came with it."""
-        agent, task_id = exchange.agent, update["taskId"]
-        if name == "statusUpdate":
-            task: Json = {"id": task_id, "status": update["status"]}
-            if update.get("contextId"):
-                task["contextId"] = update["contextId"]
-            self._put_task(tables, agent, task, exchange.context_id, version, at, source)
-            message = update["status"].get("message") or {}
-            message_id: str | None = message.get("messageId")
-            if message_id is not None:  # without one, it is in the journal and in the task
-                self._put_message(tables, exchange, message, direction, at)
-            return message_id
-        artifact = update["artifact"]
-        tables.tasks.ensure(agent, task_id, at=at, context_id=exchange.context_id)
-        if update.get("append"):
-            tables.artifacts.append(
-                agent,
-                task_id,
-                artifact["artifactId"],
-                artifact.get("parts", []),
-                at=at,
-                last_chunk=bool(update.get("lastChunk")),
-                metadata=artifact.get("metadata"),
-            )
-        else:
-            tables.artifacts.put(agent, task_id, artifact, at=at, complete=bool(update.get("lastChunk", True)))
-        return None
-
-    def _put_message(self, tables: Tables, exchange: Exchange, message: Json, direction: str, at: str) -> None:
-        tables.messages.add_response(
-            MessageRow(
-                agent_alias=exchange.agent,
-                message_id=message["messageId"],
-                direction=direction,
-                context_id=exchange.context_id,
-                task_id=message.get("taskId") or exchange.task_id,
-                role="agent" if message.get("role") == "ROLE_AGENT" else "user",
-                content=message,
-                metadata=message.get("metadata", {}),
-                created_at=at,
-                updated_at=at,
-            )
-        )
 
     def _event(self, event_type: str, exchange: Exchange, value: Json, at: str, source: str = "core") -> EventRow:
         return journal_event(

@@ -1,4 +1,4 @@
-"""The state of contexts and tasks, rebuilt from the journal alone, and compared with the tables."""
+"""The state of contexts and tasks, as the journal alone tells of it."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING, Any
 from missive_host.a2a.shapes import EVENT_TYPES
 from missive_host.core.journal import status_of
 from missive_host.core.views import given
-from missive_host.outputs_events import Difference, ReplayedContext, ReplayedTask
+from missive_host.outputs_events import ReplayedContext, ReplayedTask
 from missive_host.store.tasks import is_stale
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
-    from missive_host.store import EventRow, Tables, TaskRow
+    from missive_host.store import EventRow
 
 _OBSERVATIONS = frozenset(EVENT_TYPES) - {"message"}
-_MISSING = "missing"
 
 
 class _Seen:
@@ -53,13 +52,11 @@ class Replay:
 
     def __init__(self) -> None:
         self.types: Counter[str] = Counter()
-        self.first: EventRow | None = None
         self._contexts: dict[str, _Seen] = {}
         self._tasks: dict[tuple[str, str], _Seen] = {}
 
     def take(self, events: Iterable[EventRow]) -> None:
         for event in events:
-            self.first = self.first or event
             self.types[event.event_type] += 1
             if event.event_type == "missive.agent.rename":
                 self._rename(str(event.payload.get("previous")), str(event.payload.get("alias")))
@@ -113,43 +110,6 @@ class Replay:
             for (agent, task_id), seen in self._tasks.items()
         )
 
-    # --- the tables
-
-    def differences(self, tables: Tables) -> Iterator[Difference]:
-        """Yield where the tables say something else. What is older than the journal is left out."""
-        begun = self.first.timestamp if self.first is not None and self.first.sequence > 1 else ""
-        stored_contexts = {row.context_id: row for row in tables.contexts.list()}
-        for key in sorted({*self._contexts, *stored_contexts}):
-            context, seen = stored_contexts.get(key), self._contexts.get(key)
-            told = seen.state if seen is not None else "open"  # one that was made and not used yet
-            stored = context.state if context is not None else _MISSING
-            if told != stored and (context is None or context.created_at >= begun):
-                yield Difference(table="contexts", id=key, field="state", journal=told, stored=stored)
-        stored_tasks = {(row.agent_alias, row.task_id): row for row in _all_tasks(tables)}
-        for pair in sorted({*self._tasks, *stored_tasks}):
-            task, seen = stored_tasks.get(pair), self._tasks.get(pair)
-            if seen is None and task is not None and task.created_at < begun:
-                continue
-            fields = {
-                "state": (seen.state if seen else _MISSING, task.state if task else _MISSING),
-                "context_id": (seen.context_id if seen else None, task.context_id if task else None),
-            }
-            for field, (journal, now) in fields.items():
-                if journal != now and (field == "state" or (seen is not None and task is not None)):
-                    yield Difference(
-                        table="tasks", id=pair[1], agent=pair[0], field=field, journal=journal or "", stored=now or ""
-                    )
-
 
 def _makes_context(event: EventRow) -> bool:
-    return event.event_type.startswith(("a2a.", "missive.context."))
-
-
-def _all_tasks(tables: Tables) -> Iterator[TaskRow]:
-    token = None
-    while True:
-        page = tables.tasks.list(page_size=500, page_token=token)
-        yield from page.tasks
-        token = page.next_page_token
-        if token is None:
-            return
+    return event.event_type.startswith(("a2a.", "missive.context.", "missive.session.started"))

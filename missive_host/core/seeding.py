@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from missive_host.ids import now
 from missive_host.store.rows import AgentRow, GroupRow, MemberRow
 
 if TYPE_CHECKING:
     from missive_host.config import Config
-    from missive_host.store import Store, Tables
+    from missive_host.store import EventRow, Store, Tables
 
 
 def seed(store: Store, config: Config) -> None:
@@ -27,6 +29,7 @@ def seed(store: Store, config: Config) -> None:
         _note_departures(tables, config)
         tables.agents.seed(agents)
         tables.groups.seed(groups)
+        tables.events.append(_event(agents, groups, at))
 
     if not store.read(is_seeded):
         store.write(write)
@@ -42,6 +45,26 @@ def _note_departures(tables: Tables, config: Config) -> None:
                 from missive_host.core.handlers.group import removal_event
 
                 tables.events.append(removal_event(place))
+
+
+def _event(
+    agents: tuple[AgentRow, ...], groups: tuple[tuple[GroupRow, tuple[MemberRow, ...]], ...], at: str
+) -> EventRow:
+    """Return the event of a config whose agents or groups are others than before."""
+    from missive_host.core.handlers.agent import stored_agent
+    from missive_host.core.recorder import journal_event
+
+    rows = {
+        "agents": {row.alias: stored_agent(row) for row in agents},
+        "groups": {row.name: {"row": row, "members": members} for row, members in groups},
+    }
+    return journal_event(
+        "missive.config.seeded",
+        source="core",
+        payload={"agents": [row.alias for row in agents], "groups": [row.name for row, _ in groups]},
+        metadata=msgspec.to_builtins(rows),
+        at=at,
+    )
 
 
 def _agents(config: Config, at: str) -> tuple[AgentRow, ...]:

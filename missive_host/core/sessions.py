@@ -176,17 +176,20 @@ def _closed(tables: Tables, context_id: str) -> tuple[str, ...]:
 
 def _begin(tables: Tables, session: SessionRow) -> str:
     context_id, at = new_id(), now()
-    tables.contexts.create(
-        ContextRow(
-            context_id=context_id,
-            agent_alias=session.agent,
-            metadata={"missive.session.id": session.session_id},
-            created_at=at,
-            updated_at=at,
-        )
-    )
+    tables.contexts.create(context_of(session, context_id, at))
     _journal(tables, "missive.session.started", session, context_id, {})
     return context_id
+
+
+def context_of(session: SessionRow, context_id: str, at: str) -> ContextRow:
+    """Return the context that a session begins."""
+    return ContextRow(
+        context_id=context_id,
+        agent_alias=session.agent,
+        metadata={"missive.session.id": session.session_id},
+        created_at=at,
+        updated_at=at,
+    )
 
 
 def _is_registered(tables: Tables, session: SessionRow) -> bool:

@@ -6,7 +6,7 @@ import logging
 import secrets
 from typing import TYPE_CHECKING
 
-from missive_host.core.handlers.push import create, delete, digest
+from missive_host.core.handlers.push import create, delete, digest, forget
 from missive_host.errors import MissiveError
 from missive_host.gateway.push import PATH
 from missive_host.ids import now
@@ -72,9 +72,7 @@ class Callbacks:
                 await self._forget(row)
 
     async def _forget(self, row: PushConfigRow) -> None:
-        await self._core.store.commit(
-            lambda tables: tables.push.delete(row.agent_alias, row.task_id, row.config_id, at=now())
-        )
+        await self._core.store.commit(lambda tables: forget(tables, row.agent_alias, row.task_id, row.config_id))
 
     def _rows(self, agent: str, task_id: str) -> tuple[PushConfigRow, ...]:
         return self._core.store.read(lambda tables: tables.push.list(agent=agent, task=task_id, source="gateway"))

@@ -117,6 +117,10 @@ def _move(tables: Tables, row: ScheduleRow, at: str, *, anchor: str) -> None:
         log.warning("%s is paused: %s", row.schedule_id, error.message)
         due = None
     tables.schedules.move(row.schedule_id, due, at=at, enabled=due is not None)
+    if due is None:
+        from missive_host.core.handlers.job import schedule_event
+
+        tables.events.append(schedule_event("pause", row, at))
 
 
 def _mend(tables: Tables, at: str) -> None:

@@ -18,6 +18,7 @@ from missive_host.outputs_routes import DecisionView, PlanView
 from missive_host.routing.breaker import counts, is_resting, tries
 from missive_host.routing.candidates import Lost, group_candidates, named_candidates
 from missive_host.specs import Candidate, PlanMode, Requirements, RoutePlan, RouteRequest
+from missive_host.store.work import request_digest
 
 if TYPE_CHECKING:
     from missive_host.commands import RouteExplain, Send, Stream
@@ -127,6 +128,7 @@ async def plan_for(core: Core, command: Send | Stream, *, part_modes: tuple[str,
                 context_id=planned.context_id,
                 work_id=core.work.work_id if core.work is not None else None,
                 payload={"group": group, "policy_source": source, "plan": msgspec.to_builtins(planned.view())},
+                metadata=None if plan.state == state else {"state_sha256": request_digest(plan.state)},
             )
         )
         for alias in plan.targets if plan.mode in TO_SEVERAL else plan.targets[:1]:

@@ -147,7 +147,7 @@ def _bounds(execute: Execute, chosen: Selectors) -> tuple[int, int]:
     since, until = chosen.get("since"), chosen.get("until")
     if since is None and until is None:
         return low, high
-    (disorder,) = execute("SELECT seconds FROM event_disorder").fetchone()
+    (disorder,) = execute("SELECT disorder FROM journal").fetchone()
     if since is not None:
         # Nothing of that time or later was written before an event that is older than that by more than the disorder.
         place = "SELECT sequence FROM events WHERE timestamp < ? ORDER BY timestamp DESC LIMIT 1"

@@ -15,6 +15,7 @@ from missive_host.store.tasks import Tasks
 if TYPE_CHECKING:
     from sqlite3 import Connection
 
+    from missive_host.store.comparing import Comparing
     from missive_host.store.groups import Groups
     from missive_host.store.operations import Operations
     from missive_host.store.pruning import Pruning
@@ -100,3 +101,9 @@ class Tables:
         from missive_host.store.pruning import Pruning
 
         return Pruning(self._connection)
+
+    @cached_property
+    def comparing(self) -> Comparing:
+        from missive_host.store.comparing import Comparing
+
+        return Comparing(self._connection)

@@ -285,7 +285,8 @@ def test_replay_rebuilds_the_state_and_finds_what_is_false(home: Home, agent: Ag
     missive(home, "agent", "rename", "echo", "parrot")
     found = data(home, "events", "replay")
     contexts = {each["context_id"]: each for each in found["contexts"]}
-    assert {key: each["state"] for key, each in contexts.items()} == {"trip": "closed", "tour": "open"}
+    states = {"unused": "open", "trip": "closed", "tour": "open"}
+    assert {key: each["state"] for key, each in contexts.items()} == states
     (task_,) = found["tasks"]
     assert (task_["agent"], task_["state"], task_["context_id"]) == ("parrot", "completed", "tour")
     assert contexts["tour"]["event_count"] == task_["event_count"] + 1  # the request knew no task yet

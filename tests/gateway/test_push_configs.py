@@ -63,7 +63,7 @@ async def test_the_life_of_a_config(home: Home, push_agent: AgentProcess, bindin
         assert (await core.one(c.PushList(agent="worker", task_id=task_id))).count == 0
         assert core.read(lambda tables: tables.push.list()) == ()
         kinds = [row.event_type for row in core.events() if row.event_type.startswith("a2a.push.")]
-        assert kinds == ["a2a.push.create"] * 2 + ["a2a.push.delete"] * 2
+        assert kinds == ["a2a.push.request", "a2a.push.create"] * 2 + ["a2a.push.delete"] * 2
         for secret in (TOKEN, CREDENTIALS):
             assert secret not in repr(core.read(lambda tables: tables.events.list()))
             assert secret.encode() not in b"".join(

@@ -257,7 +257,7 @@ def test_an_older_journal_gets_its_work_and_keeps_its_order(path: Path, tmp_path
         assert [row.sequence for row in store.read(lambda t: t.events.list(since=at(1800)))] == [1, 3]
         store.write(lambda t: t.events.append(event(timestamp=at(7201))))
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        ((seconds,),) = connection.execute("SELECT seconds FROM event_disorder")
+        ((seconds,),) = connection.execute("SELECT disorder FROM journal")
         assert 3600 < seconds < 3603
         with pytest.raises(sqlite3.IntegrityError, match="append-only"):
             connection.execute("UPDATE events SET work_id = 'x'")

@@ -22,10 +22,12 @@ import pytest
 from missive_host import commands as c
 from missive_host.config import load
 from missive_host.core import Core
+from missive_host.core.verifying import Verification
 from missive_host.errors import MissiveError
 from missive_host.outputs import Data, Output
 from missive_host.security.options import CallOptions, call_options
 from missive_host.store import Store
+from missive_host.store.comparing import scratch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -118,6 +120,8 @@ class Home:
     """A folder with config and state. Several cores, at once or one after another, may have it."""
 
     def __init__(self, folder: Path) -> None:
+        self.tampered = False
+        """Set by a test that changes tables behind the journal's back; else both must agree when a core is closed."""
         self.folder = folder
         self.config = folder / "missive.toml"
         self.configure(QUICK)
@@ -139,6 +143,9 @@ class Home:
             yield Commands(core)
         finally:
             await core.aclose()
+        if not self.tampered and settings.paths.database.exists():
+            with self.store() as store:
+                assert journal_differences(store) == []
 
     def store(self) -> Store:
         return Store.open(self.settings().paths.database)
@@ -147,6 +154,18 @@ class Home:
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
     return Home(tmp_path)
+
+
+def journal_differences(store: Store) -> list[Any]:
+    """Return what ``missive events replay --verify`` would tell."""
+
+    def read(tables: Tables) -> list[Any]:
+        with scratch() as rebuilt:
+            verification = Verification(rebuilt, tables)
+            verification.take(tables.events.list())
+            return list(verification.differences())
+
+    return store.read(read)
 
 
 def checked(output: Output) -> Output:

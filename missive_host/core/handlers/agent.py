@@ -283,4 +283,13 @@ def _event(event_type: str, row: AgentRow, **more: Any) -> Any:
     from missive_host.core.recorder import journal_event
 
     payload = {"alias": row.alias, "base_url": row.base_url, "tags": list(row.tags), **more}
-    return journal_event(event_type, source="core", agent_alias=row.alias, payload=payload)
+    metadata = {"row": stored_agent(row)}
+    return journal_event(event_type, source="core", agent_alias=row.alias, payload=payload, metadata=metadata)
+
+
+def stored_agent(row: AgentRow) -> dict[str, Any]:
+    """Return a registration as the journal has it."""
+    fields = (
+        "source", "base_url", "interface_urls", "binding_preference", "auth_ref", "tags", "notes", "metadata",
+    )  # fmt: skip
+    return {name: getattr(row, name) for name in fields}

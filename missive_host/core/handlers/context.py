@@ -18,9 +18,12 @@ def context_create(core: Core, command: c.ContextCreate) -> o.Output:
     row = _new_row(command)
 
     def write(tables: Tables) -> ContextRow:
+        from missive_host.core.recorder import context_created
+
         if command.agent:
             tables.agents.get(command.agent)
         tables.contexts.create(row)
+        tables.events.append(context_created(row))
         return tables.contexts.find(row.context_id)
 
     stored = core.store.write(write)
@@ -37,8 +40,11 @@ def context_fork(core: Core, command: c.ContextFork) -> o.Output:
     def write(tables: Tables) -> tuple[ContextRow, ContextRow]:
         if command.agent:
             tables.agents.get(command.agent)
-        parent = tables.contexts.find(command.context)
-        return parent, tables.contexts.fork(command.context, child)
+        from missive_host.core.recorder import context_created
+
+        parent, fork = tables.contexts.find(command.context), tables.contexts.fork(command.context, child)
+        tables.events.append(context_created(fork))
+        return parent, fork
 
     parent, row = core.store.write(write)
     return o.Output(
@@ -56,9 +62,14 @@ def context_close(core: Core, command: c.ContextClose) -> o.Output:
         from missive_host.core.recorder import journal_event
 
         row = tables.contexts.close(command.context, at=now(), summary=command.summary)
-        about = {} if row.name is None else {"name": row.name}
+        about = {"name": row.name, "summary": command.summary}
         tables.events.append(
-            journal_event("missive.context.closed", source="core", context_id=row.context_id, payload=about)
+            journal_event(
+                "missive.context.closed",
+                source="core",
+                context_id=row.context_id,
+                payload={key: value for key, value in about.items() if value is not None},
+            )
         )
         return row
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from missive_host.core.core import Core, Emit
+    from missive_host.core.verifying import Verification
     from missive_host.store import EventRow, Tables
     from missive_host.store.selection import Selectors
 
@@ -270,17 +271,23 @@ class _Export:
 
 def events_replay(core: Core, command: c.EventsReplay) -> Output:
     """Read the journal page by page, all of it from one state of the store."""
+    from missive_host.core.verifying import Verification
+    from missive_host.store.comparing import scratch
+
     chosen = filters(command)
     if command.verify and chosen:
         raise ValidationError(f"fields `verify` and `{min(chosen)}` exclude each other", help="it takes all events")
 
     def read(tables: Tables) -> e.EventsReplayResult:
-        replay = Replay()
-        selected = selection(tables, command)
-        seen = selected.pop("after") or 0
-        while rows := tables.events.tail(seen, limit=_PAGE, **selected):
-            replay.take(rows)
-            seen = rows[-1].sequence
+        replay, selected = Replay(), selection(tables, command)
+        found: tuple[e.Difference, ...] = ()
+        if command.verify:
+            with scratch() as rebuilt:
+                verification = Verification(rebuilt, tables)
+                _read_all(tables, selected, replay, verification)
+                found = tuple(verification.differences())
+        else:
+            _read_all(tables, selected, replay)
         contexts, tasks, count = replay.contexts(), replay.tasks(), replay.types.total()
         result = e.EventsReplayResult(
             profile=core.profile,
@@ -293,10 +300,17 @@ def events_replay(core: Core, command: c.EventsReplay) -> Output:
         )
         if not command.verify:
             return result
-        found = tuple(replay.differences(tables))
         told = number(len(found), "difference") if found else "the tables say the same"
         return msgspec.structs.replace(
             result, verified=not found, differences=found, message=f"{result.message}; {told}"
         )
 
     return Output(core.store.read(read))
+
+
+def _read_all(tables: Tables, selected: Selectors, *readers: Replay | Verification) -> None:
+    seen = selected.pop("after", None) or 0
+    while rows := tables.events.tail(seen, limit=_PAGE, **selected):
+        for reader in readers:
+            reader.take(rows)
+        seen = rows[-1].sequence

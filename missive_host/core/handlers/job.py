@@ -21,6 +21,7 @@ from missive_host.errors import DeadlineError, ErrorReport, ValidationError, nea
 from missive_host.ids import now
 from missive_host.outputs import Data, Output
 from missive_host.store.rows import ScheduleRow
+from missive_host.store.work import request_digest
 
 if TYPE_CHECKING:
     from missive_host.core.core import Core, Emit
@@ -260,7 +261,7 @@ def _schedule(core: Core, request: JobRequest, options: c.JobOptions) -> Data:
     def write(tables: Tables) -> bool:
         if tables.schedules.get(row.schedule_id) is None:  # else it was made before a crash
             tables.schedules.put(row)
-            tables.events.append(_schedule_event("create", row, at))
+            tables.events.append(schedule_event("create", row, at))
         return bool(tables.work.leases(at=at))
 
     running = core.store.write(write)
@@ -298,7 +299,7 @@ def job_schedule_pause(core: Core, command: c.JobSchedulePause) -> Output:
     def write(tables: Tables) -> ScheduleRow:
         row = _find_schedule(tables, command.schedule_id)
         tables.schedules.move(row.schedule_id, row.next_run_at, at=at, enabled=False)
-        tables.events.append(_schedule_event("pause", row, at))
+        tables.events.append(schedule_event("pause", row, at))
         return _find_schedule(tables, row.schedule_id)
 
     row = core.store.write(write)
@@ -318,7 +319,7 @@ def job_schedule_resume(core: Core, command: c.JobScheduleResume) -> Output:
             anchor = moment(row.next_run_at or row.created_at)
             due = next_time(row.kind, row.expression, row.time_zone, after=moment(at), anchor=anchor)
             tables.schedules.move(row.schedule_id, due, at=at)
-            tables.events.append(_schedule_event("resume", row, at))
+            tables.events.append(schedule_event("resume", row, at))
         return _find_schedule(tables, row.schedule_id)
 
     row = core.store.write(write)
@@ -336,7 +337,7 @@ def job_schedule_delete(core: Core, command: c.JobScheduleDelete) -> Output:
     def write(tables: Tables) -> ScheduleRow:
         row = _find_schedule(tables, command.schedule_id)
         tables.schedules.delete(row.schedule_id)
-        tables.events.append(_schedule_event("delete", row, now()))
+        tables.events.append(schedule_event("delete", row, now()))
         return row
 
     row = core.store.write(write)
@@ -360,8 +361,12 @@ def _find_schedule(tables: Tables, schedule_id: str) -> ScheduleRow:
     return row
 
 
-def _schedule_event(action: str, row: ScheduleRow, at: str) -> Any:
+def schedule_event(action: str, row: ScheduleRow, at: str) -> Any:
+    """Return the event of something that is done with a schedule."""
     from missive_host.core.recorder import journal_event
 
     payload = {"schedule_id": row.schedule_id, "kind": row.kind, "expression": row.expression, "command": row.command}
-    return journal_event(f"missive.job.schedule.{action}", source="core", payload=payload, at=at)
+    kept = None
+    if action == "create":
+        kept = {"row": {"time_zone": row.time_zone, "request_sha256": request_digest(row.request)}}
+    return journal_event(f"missive.job.schedule.{action}", source="core", payload=payload, metadata=kept, at=at)

@@ -65,10 +65,12 @@ async def create(
         if credentials is not None:
             request["authentication"]["credentials"] = credentials.reveal()
     core.agents.row(row.agent_alias)
+    ids = row.agent_alias, row.task_id, row.config_id
 
     def write(tables: Tables) -> PushConfigRow | None:
         known = tables.push.list(agent=row.agent_alias, task=row.task_id, config_id=row.config_id)
         tables.push.put(row)
+        journal(tables, "request", *ids, row)
         return known[0] if known else None
 
     before = await core.commit(write)
@@ -77,7 +79,7 @@ async def create(
     except MissiveError:
         await core.commit(lambda tables: _take_back(tables, row, before))
         raise
-    await core.commit(lambda tables: _journal(tables, "create", row.agent_alias, row.task_id, row.config_id, row.url))
+    await core.commit(lambda tables: journal(tables, "create", *ids, row))
     return config, client.interface
 
 
@@ -86,6 +88,7 @@ def _take_back(tables: Tables, row: PushConfigRow, before: PushConfigRow | None)
         tables.push.put(before)
     else:
         tables.push.delete(row.agent_alias, row.task_id, row.config_id, at=now())
+    journal(tables, "withdrawn", row.agent_alias, row.task_id, row.config_id, before)
 
 
 async def push_get(core: Core, command: c.PushGet, emit: Emit) -> None:
@@ -156,12 +159,14 @@ async def delete(core: Core, agent: str, task_id: str, config_id: str) -> Select
     request = {"taskId": task_id, "id": config_id}
     _, client = await core.agents.calling(agent, lambda client: client.push("delete", request))
 
-    def write(tables: Tables) -> None:
-        tables.push.delete(agent, task_id, config_id, at=now())
-        _journal(tables, "delete", agent, task_id, config_id)
-
-    await core.commit(write)
+    await core.commit(lambda tables: forget(tables, agent, task_id, config_id))
     return client.interface
+
+
+def forget(tables: Tables, agent: str, task_id: str, config_id: str) -> None:
+    """Refuse what comes for a push config from now on."""
+    tables.push.delete(agent, task_id, config_id, at=now())
+    journal(tables, "delete", agent, task_id, config_id)
 
 
 def _secret(core: Core, variable: str | None, what: str) -> Secret | None:
@@ -194,9 +199,15 @@ def _view(config: Json, agent: str, row: PushConfigRow | None) -> p.PushConfigVi
     )
 
 
-def _journal(tables: Tables, what: str, agent: str, task_id: str, config_id: str, url: str | None = None) -> None:
+def journal(
+    tables: Tables, what: str, agent: str, task_id: str, config_id: str, row: PushConfigRow | None = None
+) -> None:
+    """Write down what became of a push config; `row` is what is in force from now on."""
     task = tables.tasks.find(agent, task_id)
-    payload = {"config_id": config_id} if url is None else {"config_id": config_id, "url": url}
+    payload, kept = {"config_id": config_id}, None
+    if row is not None:
+        payload["url"] = row.url
+        kept = {"row": {"url": row.url, "auth_scheme": row.auth_scheme, "source": row.source, "metadata": row.metadata}}
     tables.events.append(
         journal_event(
             f"a2a.push.{what}",
@@ -205,5 +216,6 @@ def _journal(tables: Tables, what: str, agent: str, task_id: str, config_id: str
             context_id=task.context_id if task else None,
             task_id=task_id,
             payload=payload,
+            metadata=kept,
         )
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from msgspec import UNSET
 
 from missive_host import commands as c, outputs as o, outputs_tokens as t
+from missive_host.core.recorder import journal_event
 from missive_host.errors import ValidationError, nearest
 from missive_host.ids import now
 from missive_host.store.rows import TokenRow
@@ -44,7 +45,13 @@ def token_create(core: Core, command: c.TokenCreate) -> o.Output:
         created_at=at,
         expires_at=None if command.expires is None else _end(command.expires, at),
     )
-    core.store.write(lambda tables: tables.tokens.put(row, replace=command.replace))
+
+    def write(tables: Tables) -> None:
+        tables.tokens.put(row, replace=command.replace)
+        told = {"name": row.name, "commands": row.commands, "agents": row.agents, "expires_at": row.expires_at}
+        tables.events.append(journal_event("missive.token.create", source="core", payload=told, at=at))
+
+    core.store.write(write)
     return o.Output(
         t.TokenCreateResult(
             profile=core.profile,
@@ -72,7 +79,9 @@ def token_revoke(core: Core, command: c.TokenRevoke) -> o.Output:
     at = now()
 
     def write(tables: Tables) -> TokenRow:
-        return tables.tokens.revoke(command.name, at=at)
+        row = tables.tokens.revoke(command.name, at=at)
+        tables.events.append(journal_event("missive.token.revoke", source="core", payload={"name": row.name}, at=at))
+        return row
 
     row = core.store.write(write)
     return o.Output(

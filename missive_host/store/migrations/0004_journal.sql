@@ -11,19 +11,23 @@ CREATE INDEX events_by_work ON events (work_id) WHERE work_id IS NOT NULL;
 CREATE INDEX events_by_time ON events (timestamp);
 CREATE INDEX messages_by_response ON messages (response_id) WHERE response_id IS NOT NULL;
 
--- Times are nearly in the order of the journal, but not quite: clocks are set back, and writers overtake each other.
--- This is by how much at most, so that a time gives a place in the journal behind which nothing is left out.
-CREATE TABLE event_disorder (seconds INTEGER NOT NULL) STRICT;
-INSERT INTO event_disorder
-SELECT COALESCE(MAX(CAST((julianday(newest) - julianday(timestamp)) * 86400 AS INTEGER) + 2), 0)
+-- What is to be known of the journal as a whole. Its times are nearly in its order, but not quite: clocks are set back,
+-- and writers overtake each other. `disorder` is by how many seconds at most, so that a time gives a place in the journal
+-- beyond which nothing is left out. From the sequence `complete_from` on it tells all that is needed to compare the
+-- tables with it.
+CREATE TABLE journal (disorder INTEGER NOT NULL, complete_from INTEGER NOT NULL) STRICT;
+INSERT INTO journal
+SELECT COALESCE(MAX(CAST((julianday(newest) - julianday(timestamp)) * 86400 AS INTEGER) + 2), 0),
+    COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0) + 1
 FROM (SELECT timestamp, MAX(timestamp) OVER (ORDER BY sequence) AS newest FROM events) WHERE timestamp < newest;
 
 CREATE TRIGGER events_out_of_order AFTER INSERT ON events
 WHEN NEW.timestamp < (SELECT MAX(timestamp) FROM events)
 BEGIN
-    UPDATE event_disorder
-    SET seconds = CAST((julianday((SELECT MAX(timestamp) FROM events)) - julianday(NEW.timestamp)) * 86400 AS INTEGER) + 2
-    WHERE seconds < CAST((julianday((SELECT MAX(timestamp) FROM events)) - julianday(NEW.timestamp)) * 86400 AS INTEGER) + 2;
+    UPDATE journal SET disorder = MAX(
+        disorder,
+        CAST((julianday((SELECT MAX(timestamp) FROM events)) - julianday(NEW.timestamp)) * 86400 AS INTEGER) + 2
+    );
 END;
 
 -- What older missives have written down of deliveries and jobs has their id in the payload.

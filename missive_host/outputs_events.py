@@ -56,7 +56,7 @@ class EventsExportResult(Data, frozen=True, kw_only=True):
     kind = "events_export"
     profile: str
     filters: Json
-    format: Literal["ndjson", "csv", "html"]
+    format: Literal["ndjson", "csv", "otlp", "html"]
     count: int
     """How many events there are in it; of a page those of its context."""
     path: str | UnsetType = UNSET

@@ -60,16 +60,39 @@ events.add_command(
         examples=("missive events show 17", "missive events show 17 --json"),
     )
 )
+
+
+class _Export(Verb):
+    """Writes what goes to standard output as it is read, so that a journal of any length needs little memory."""
+
+    def _handle(self, **values: Any) -> None:
+        from missive_host.core.handlers.events import Export
+
+        app: App = click.get_current_context().obj
+        command: Any = self.build(app, values)
+        if command.output is None and app.mode == "human":
+            for piece in Export(app.core(), command).text():
+                app.screen.text(piece, end="")
+        elif command.output is None and app.mode == "ndjson" and command.format == "ndjson":
+            for output in Export(app.core(), command).records():
+                app.emit(output)
+        else:
+            app.run(command)
+
+
 events.add_command(
-    verb(
+    _Export(
         "export",
         c.EventsExport,
-        options={**SELECTORS, "output": Field(flags=("-o", "--output"), metavar="FILE", type=click.Path())},
-        examples=(
+        (),
+        {**SELECTORS, "output": Field(flags=("-o", "--output"), metavar="FILE", type=click.Path())},
+        (
             "missive events export --since 24h -o day.ndjson",
             "missive events export --format csv > events.csv",
+            "missive events export --format otlp -o events.otlp.jsonl",
             "missive events export --context trip --format html -o trip.html",
         ),
+        None,
     )
 )
 

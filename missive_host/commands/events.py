@@ -61,8 +61,11 @@ class EventsExport(_Events, frozen=True, kw_only=True, omit_defaults=True, tag="
     """Export events for other programs, or a conversation as one page to read and to mail."""
 
     format: Annotated[
-        Literal["ndjson", "csv", "html"],
-        Meta(description="Lines of JSON, a table, or a page that shows the conversation in `context`; ndjson."),
+        Literal["ndjson", "csv", "otlp", "html"],
+        Meta(
+            description="Lines of JSON, a table, log records of OpenTelemetry (OTLP as lines of JSON), or a page that"
+            " shows the conversation in `context`; ndjson."
+        ),
     ] = "ndjson"
     output: Annotated[
         Annotated[str, Meta(min_length=1)] | None, Meta(description="The file to write; standard output without it.")

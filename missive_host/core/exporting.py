@@ -19,7 +19,7 @@ from missive_host.core.views import event_view
 from missive_host.errors import IoError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from missive_host.a2a.shapes import Json
@@ -41,18 +41,21 @@ def ndjson(rows: Iterable[EventRow]) -> Iterator[str]:
 
 def comma_separated(rows: Iterable[EventRow], *, head: bool) -> Iterator[str]:
     """Yield the lines of a CSV file (RFC 4180). What a spreadsheet would run is made a text by an apostrophe."""
-    out = io.StringIO()
-    writer = csv.writer(out)
     if head:
-        writer.writerow(COLUMNS)
+        yield _line(COLUMNS)
     for row in rows:
         cells = (
             row.event_id, row.timestamp, row.source, row.event_type, row.agent_alias, row.context_id, row.task_id,
             row.message_id, row.work_id, words(row.payload), json.dumps(row.payload, ensure_ascii=False),
             json.dumps(row.metadata, ensure_ascii=False),
         )  # fmt: skip
-        writer.writerow((row.sequence, *(_cell(value) for value in cells)))
-    yield out.getvalue()
+        yield _line((row.sequence, *(_cell(value) for value in cells)))
+
+
+def _line(cells: Sequence[object]) -> str:
+    out = io.StringIO()
+    csv.writer(out).writerow(cells)
+    return out.getvalue()
 
 
 def _cell(value: str | None) -> str:
@@ -91,7 +94,7 @@ def page(tables: Tables, context: ContextRow, clean: Callable[[Any], Any], *, ex
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="referrer" content="no-referrer">\n'
         f"<title>{title}</title>\n<style>{_STYLE}</style></head>\n<body><header><h1>{title}</h1>\n"
-        f"<p>Context {_text(context.context_id)}, {_text(context.state)}. Exported {_text(exported_at)}.</p>"
+        f"<p>Context {_text(context.context_id)}, {_text(context.state)}. Exported {_moment(exported_at)}.</p>"
         "</header>\n<main>\n"
     )
     messages = tables.messages.list(context=context.context_id)
@@ -130,7 +133,7 @@ def _of_task(tables: Tables, task: TaskRow, known: set[str], clean: Callable[[An
 def _article(style: str, who: str, at: str, parts: Iterable[Json], note: str = "") -> str:
     body = "".join(_part(part) for part in parts)
     said = f"<p>{_text(note)}</p>" if note else ""
-    return f'<article class="{style}"><small>{_text(who)} · {_text(at[:19])}Z</small>\n{body}{said}</article>\n'
+    return f'<article class="{style}"><small>{_text(who)} · {_moment(at)}</small>\n{body}{said}</article>\n'
 
 
 def _part(part: Json) -> str:
@@ -140,6 +143,11 @@ def _part(part: Json) -> str:
         return f'<pre class="data">{_text(json.dumps(part["data"], indent=2, ensure_ascii=False))}</pre>\n'
     about = ", ".join(str(part[name]) for name in ("filename", "mediaType", "url") if part.get(name))
     return f"<p>[file{': ' if about else ''}{_text(about)}]</p>\n"
+
+
+def _moment(at: str) -> str:
+    """Return a time of the store as people write it."""
+    return _text(f"{at[:10]} {at[11:19]} UTC")
 
 
 def _text(text: str) -> str:

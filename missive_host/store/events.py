@@ -61,6 +61,11 @@ class Events:
         rows.reverse()
         return tuple(map(_event, rows))
 
+    def first(self, limit: int | None, **chosen: Unpack[Selectors]) -> int | None:
+        """Return the sequence of the first of the events that `list` would return, None if there are none."""
+        rows = select(self._execute, "sequence", chosen, newest_first=True, limit=limit)
+        return int(rows[-1][0]) if rows else None
+
     def tail(self, seen: int, *, limit: int = 1000, **chosen: Unpack[Selectors]) -> tuple[EventRow, ...]:
         """Return the events that follow `seen`, the oldest first, so that a reader that goes on misses none."""
         chosen["after"] = max(seen, chosen.get("after") or 0)

@@ -11,6 +11,7 @@ from missive_host import commands as c, outputs_events as e
 from missive_host.a2a.shapes import TERMINAL
 from missive_host.core.exporting import comma_separated, ndjson, page, write_text
 from missive_host.core.journal import is_end
+from missive_host.core.log_records import log_records
 from missive_host.core.replaying import Replay
 from missive_host.core.views import event_view
 from missive_host.errors import ValidationError
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from missive_host.store.selection import Selectors
 
 _PAGE = 500
+_BATCH = 100
+"""How many events are in memory while they are exported."""
 _NAMES = ("agent", "context", "task", "message", "work", "source", "types", "since", "until", "after_sequence")
 
 
@@ -204,13 +207,7 @@ async def events_tail(core: Core, command: c.EventsTail, emit: Emit) -> None:
 
 def events_export(core: Core, command: c.EventsExport) -> Output:
     """Export events page by page, so that into a file a journal of any length needs little memory."""
-    if command.format == "html":
-        if command.context is None:
-            raise ValidationError("a page shows one conversation: field `context` is missing", help="add --context ID")
-        others = {name for name in filters(command) if name != "context"} | ({"limit"} if command.limit else set())
-        if others:
-            raise ValidationError(f"field `{min(others)}` does not go with a page, which shows all of a conversation")
-    export = _Export(core, command)
+    export = Export(core, command)
     result = e.EventsExportResult(
         profile=core.profile, filters=filters(command), format=command.format, count=0, message=""
     )
@@ -228,40 +225,70 @@ def events_export(core: Core, command: c.EventsExport) -> Output:
     return Output(msgspec.structs.replace(result, count=export.count, message=f"{what} exported{target}"))
 
 
-class _Export:
-    """What is exported. ``count`` is how many events were."""
+class Export:
+    """What is exported, piece by piece. ``count`` is how many events were.
+
+    Raises `ValidationError` if a page is wanted of something that is no conversation.
+    """
 
     def __init__(self, core: Core, command: c.EventsExport) -> None:
         self._core = core
         self._command = command
         self.count = 0
+        if command.format == "html":
+            if command.context is None:
+                raise ValidationError(
+                    "a page shows one conversation: field `context` is missing", help="add --context ID"
+                )
+            others = {name for name in filters(command) if name != "context"} | ({"limit"} if command.limit else set())
+            if others:
+                raise ValidationError(
+                    f"field `{min(others)}` does not go with a page, which shows all of a conversation"
+                )
 
     def pages(self) -> Iterator[tuple[EventRow, ...]]:
         """Yield the events in order, up to the one that is the newest now."""
         command, read = self._command, self._core.store.read
         chosen = read(lambda tables: selection(tables, command))
         if command.limit is not None:
-            rows = read(lambda tables: tables.events.list(**chosen, limit=command.limit))
-            self.count = len(rows)
-            yield rows
-            return
+            first = read(lambda tables: tables.events.first(command.limit, **chosen))
+            chosen["after"] = self._newest() if first is None else first - 1
         seen = chosen.pop("after") or 0
-        chosen["upto"] = read(lambda tables: tables.events.last_sequence())
+        chosen["upto"] = self._newest()
         while True:
-            rows = read(lambda tables: tables.events.tail(seen, limit=_PAGE, **chosen))  # noqa: B023 - at once
+            rows = read(lambda tables: tables.events.tail(seen, limit=_BATCH, **chosen))  # noqa: B023 - at once
             self.count += len(rows)
-            yield rows
-            if len(rows) < _PAGE:
+            yield tuple(map(self._clean, rows))
+            if len(rows) < _BATCH:
                 return
             seen = rows[-1].sequence
 
+    def _newest(self) -> int:
+        return self._core.store.read(lambda tables: tables.events.last_sequence())
+
+    def _clean(self, row: EventRow) -> EventRow:
+        """Take out secrets that were not known yet when it was written."""
+        payload = self._core.redactor.json(row.payload)
+        return row if payload is row.payload else msgspec.structs.replace(row, payload=payload)
+
     def text(self) -> Iterator[str]:
+        """Yield what a file of it holds."""
         command = self._command
         if command.format == "html":
             yield from self._core.store.read(self._page)
             return
         for number_, rows in enumerate(self.pages()):
-            yield from comma_separated(rows, head=number_ == 0) if command.format == "csv" else ndjson(rows)
+            if command.format == "csv":
+                yield from comma_separated(rows, head=number_ == 0)
+            elif command.format == "otlp":
+                yield from log_records(rows, self._core.profile)
+            else:
+                yield from ndjson(rows)
+
+    def records(self) -> Iterator[Output]:
+        """Yield each event as a result of its own."""
+        for rows in self.pages():
+            yield from (record(event_view(row)) for row in rows)
 
     def _page(self, tables: Tables) -> list[str]:
         context = tables.contexts.find(str(self._command.context))

@@ -11,6 +11,7 @@ from support.loops import Loop
 
 pytest_plugins = [
     "missive_host.testing.pytest_plugin",
+    "support.secret_scan",
     "support.chat.matrix",
     "support.agents",
     "support.cores",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import httpx
+from support.secrets import planted
 
 from missive_host import commands as c
 from missive_host.gateway.listener import HttpListener
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 
     from support.cores import Commands
 
-TOKEN = "token-of-a-push-config-91c2"
-CREDENTIALS = "credentials-of-a-push-config-77aa"
+TOKEN = planted("push-token")
+CREDENTIALS = planted("push-credentials")
 
 
 @asynccontextmanager

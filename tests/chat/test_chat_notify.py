@@ -14,7 +14,7 @@ from missive_chat import notify
 from missive_chat.notify import NotifyAdapter, Place
 from support.chat.services import Service
 from support.gateways import GatewayProcess
-from support.secrets import secrets_of
+from support.secrets import planted, secrets_of
 
 from missive_host import commands as c, outputs_jobs as j
 from missive_host.adapter_options import convert_options
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from missive_host.demo.fleet import AgentProcess
 
-SECRET = "token-that-nobody-may-see"
+SECRET = planted("notify")
 NOBODY: Any = None
 """The intake: nothing comes in."""
 

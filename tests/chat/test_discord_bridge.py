@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.chat.discord_town import town_of
-from support.chat.fake_discord import ALICE, BOB
+from support.chat.fake_discord import ALICE, BOB, TOKEN
 from support.chat.fake_discord_objects import CHANNEL, DIRECT
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ async def test_a_mention_is_answered_and_the_answer_pings_nobody(home: Home, age
         direct = await town.fake.says("echo in private", channel=DIRECT)
         await town.answered(direct)
         assert town.fake.said(DIRECT) == ["in private"]
-        assert "fake-token" not in town.gateway.errors  # type: ignore[union-attr]
+        assert TOKEN not in town.gateway.errors  # type: ignore[union-attr]
 
 
 async def test_a_message_that_comes_twice_is_answered_once_also_after_a_restart(

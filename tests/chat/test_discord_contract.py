@@ -12,8 +12,9 @@ from missive_chat.platforms.discord.platform import Discord
 from missive_chat.testing import Hidden, PlatformContract, Rig, Shown
 from support.chat.fake_discord import TOKEN, FakeDiscord
 from support.chat.fake_discord_objects import BOT, CHANNEL, DIRECT
+from support.secrets import planted
 
-WRONG_TOKEN = "a-wrong-token.for.tests"
+WRONG_TOKEN = "a.wrong." + planted("discord")
 
 
 class DiscordRig(Rig):

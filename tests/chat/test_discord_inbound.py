@@ -12,6 +12,9 @@ from missive_chat.platform import ChatLoginError, Place
 from support.chat.discord_rig import Rig
 from support.chat.fake_discord import ALICE, BOB, TOKEN, FakeDiscord
 from support.chat.fake_discord_objects import BOT, BOT_ROLE, CHANNEL, DIRECT, GUILD
+from support.secrets import planted
+
+WRONG = "a.wrong." + planted("discord")
 
 pytestmark = pytest.mark.anyio
 
@@ -165,11 +168,11 @@ async def test_without_the_privileged_intent_the_cause_is_named(rig: Rig, fake: 
 
 
 async def test_a_wrong_token_is_told_at_once_and_not_shown(fake: FakeDiscord, tmp_path: Path) -> None:
-    rig = Rig(fake, tmp_path, token="wrong.token")
+    rig = Rig(fake, tmp_path, token=WRONG)
     with pytest.raises(ChatLoginError, match="401: Unauthorized") as caught:
         await rig.platform.open()
     await rig.platform.close()
-    assert "wrong.token" not in repr(caught.value) + str(caught.value.help)
+    assert WRONG not in repr(caught.value) + str(caught.value.help)
 
 
 async def test_a_token_that_is_revoked_ends_listening(rig: Rig, fake: FakeDiscord) -> None:

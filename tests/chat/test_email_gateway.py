@@ -11,6 +11,7 @@ from support.chat.mail import PASSWORD
 from support.chat.mail_bridge import Town, mail_bridge
 from support.chat.mails import ALICE, MX, PASSED, mail
 from support.gateways import GatewayProcess
+from support.secrets import planted
 
 if TYPE_CHECKING:
     from support.chat.smtp import Sent
@@ -175,9 +176,9 @@ async def test_what_is_wrong_in_the_settings_is_said(home: Home, agent: AgentPro
 
 async def test_a_wrong_password_is_told_at_once_and_shown_nowhere(home: Home, agent: AgentProcess) -> None:
     async with mail_bridge(home, agent, start=False) as town:
-        with GatewayProcess(home, env={"MAIL_PASSWORD": "a-wrong-one"}) as gateway:
+        with GatewayProcess(home, env={"MAIL_PASSWORD": planted("mailbox-wrong")}) as gateway:
             await town.until(lambda: "535 5.7.8 Authentication credentials invalid" in gateway.errors)
-            assert "a-wrong-one" not in gateway.errors
+            assert planted("mailbox-wrong") not in gateway.errors
 
 
 def pass_on(town: Town, sent: Sent, *, lost: str = "$") -> None:

@@ -17,6 +17,7 @@ from support.chat.mail import SERVERS, Dovecot, ImapServer, Pymap
 from support.chat.mails import MX, PASSED, Account, mail, options, outgoing, raw_mail
 from support.chat.smtp import SmtpServer
 from support.cutting import CuttingProxy
+from support.secrets import planted
 
 from missive_host.security.secrets import Secret
 
@@ -328,12 +329,12 @@ async def test_a_wrong_password_is_said_at_once_and_never_shown(
     account: Account, smtp: SmtpServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    account.options |= {"smtp_password": account.options["password"], "password": Secret("the-wrong-one")}
+    account.options |= {"smtp_password": account.options["password"], "password": Secret(planted("mailbox-wrong"))}
     platform = account.platform()
     with pytest.raises(ChatLoginError, match=r"the IMAP server .* does not let bot") as caught:
         await platform.open()
     await platform.close()
-    assert "the-wrong-one" not in f"{caught.value!r}{caught.value.help}{caplog.text}"
+    assert planted("mailbox-wrong") not in f"{caught.value!r}{caught.value.help}{caplog.text}"
 
 
 @both

@@ -17,10 +17,13 @@ from support.chat.irc_servers import Inspircd, Ngircd
 from support.chat.irc_services import Services
 from support.chat.rigs import options
 from support.cutting import CuttingProxy
+from support.secrets import planted
+
+RIGHT, WRONG = planted("irc"), planted("irc-wrong")
 
 NEEDS = ("inspircd", "ngircd")
 
-ACCOUNTS = {"bot": "right-secret", "alice": "pw"}
+ACCOUNTS = {"bot": RIGHT, "alice": "pw"}
 OPS = "#ops"
 
 
@@ -38,7 +41,7 @@ class Remembering(IrcPlatform):
 
 
 class IrcRig(Rig):
-    secrets = ("right-secret", "wrong-secret")
+    secrets = (RIGHT, WRONG)
 
     def __init__(
         self, port: int, alice: Person, proxy: CuttingProxy, given: dict[str, Any], wrong: dict[str, Any]
@@ -145,7 +148,7 @@ def with_accounts() -> Iterator[Inspircd]:
 
 @pytest.fixture(scope="module")
 def without_anything() -> Iterator[Ngircd]:
-    with Ngircd(password="right-secret") as ngircd:
+    with Ngircd(password=RIGHT) as ngircd:
         yield ngircd
 
 
@@ -154,8 +157,8 @@ class TestWithAccounts(PlatformContract):
 
     @pytest.fixture
     async def rig(self, with_accounts: Inspircd) -> AsyncIterator[IrcRig]:
-        given = {"sasl_user": "bot", "sasl_password": Hidden("right-secret")}
-        wrong = {"sasl_password": Hidden("wrong-secret")}
+        given = {"sasl_user": "bot", "sasl_password": Hidden(RIGHT)}
+        wrong = {"sasl_password": Hidden(WRONG)}
         async with rig_of(with_accounts, given, wrong, account=("alice", "pw")) as rig:
             rig.refusal = "SASL authentication failed"
             yield rig
@@ -166,8 +169,8 @@ class TestWithoutAnything(PlatformContract):
 
     @pytest.fixture
     async def rig(self, without_anything: Ngircd) -> AsyncIterator[IrcRig]:
-        given = {"password": Hidden("right-secret"), "trust_nicks": True}
-        wrong = {"password": Hidden("wrong-secret")}
-        async with rig_of(without_anything, given, wrong, caps=False, password="right-secret") as rig:
+        given = {"password": Hidden(RIGHT), "trust_nicks": True}
+        wrong = {"password": Hidden(WRONG)}
+        async with rig_of(without_anything, given, wrong, caps=False, password=RIGHT) as rig:
             rig.refusal = "Bad password"
             yield rig

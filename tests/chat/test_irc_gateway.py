@@ -14,6 +14,7 @@ from support.chat.irc_servers import Inspircd
 from support.chat.irc_services import Services
 from support.chat.rigs import settle
 from support.chat.towns import Town, town_of
+from support.secrets import planted
 
 if TYPE_CHECKING:
     from support.cores import Home
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 NEEDS = ("inspircd",)
 
-ACCOUNTS = {"bot": "s3cret-of-the-bot", "alice": "pw", "bob": "pw"}
+ACCOUNTS = {"bot": planted("irc"), "alice": "pw", "bob": "pw"}
 
 
 @pytest.fixture(scope="module")

@@ -15,10 +15,13 @@ from support.chat.irc_people import person
 from support.chat.irc_servers import Inspircd
 from support.chat.irc_services import Services
 from support.chat.rigs import Positions, Rig, context, listening, outgoing
+from support.secrets import planted
+
+WRONG = planted("irc-wrong")
 
 NEEDS = ("inspircd",)
 
-ACCOUNTS = {"bot": "s3cret", "alice": "pw", "bob": "pw"}
+ACCOUNTS = {"bot": planted("irc"), "alice": "pw", "bob": "pw"}
 ALICE = ("alice", "pw")
 BOB = ("bob", "pw")
 
@@ -32,7 +35,7 @@ def server() -> Iterator[Inspircd]:
 def platform(server: Inspircd, folder: Path, **given: Any) -> IrcPlatform:
     base = {
         "server": "127.0.0.1", "port": server.port, "tls": False, "nick": "bot", "sasl_user": "bot",
-        "sasl_password": "s3cret", "channels": ("#ops",), "users": ("alice", "Bob"), "line_interval": 0.0,
+        "sasl_password": ACCOUNTS["bot"], "channels": ("#ops",), "users": ("alice", "Bob"), "line_interval": 0.0,
     }  # fmt: skip
     return IrcPlatform(context("irc", folder, **{**base, **given}))
 
@@ -180,11 +183,11 @@ async def test_a_bot_says_that_it_is_one_and_our_own_lines_are_not_heard(server:
 
 
 async def test_a_wrong_password_ends_it_at_once_in_the_words_of_the_server(server: Inspircd, tmp_path: Path) -> None:
-    wrong = platform(server, tmp_path, sasl_password="a-wrong-secret")
+    wrong = platform(server, tmp_path, sasl_password=WRONG)
     with pytest.raises(ChatLoginError, match="SASL authentication failed") as refused:
         await wrong.open()
     await wrong.close()
-    assert "a-wrong-secret" not in f"{refused.value!r} {refused.value} {refused.value.help}"
+    assert WRONG not in f"{refused.value!r} {refused.value} {refused.value.help}"
 
 
 async def test_half_a_login_is_refused(server: Inspircd, tmp_path: Path) -> None:

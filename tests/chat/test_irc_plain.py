@@ -13,6 +13,9 @@ from missive_chat.platforms.irc.client import IrcPlatform
 from support.chat.irc_people import person
 from support.chat.irc_servers import Ngircd
 from support.chat.rigs import Rig, context, listening, outgoing
+from support.secrets import planted
+
+DOOR, WRONG = planted("irc-door"), planted("irc-wrong")
 
 NEEDS = ("ngircd",)
 
@@ -121,18 +124,18 @@ async def test_who_is_not_there_and_where_we_are_not(server: Ngircd, tmp_path: P
 
 
 async def test_the_password_of_the_server(tmp_path: Path) -> None:
-    with Ngircd(password="door") as server:
+    with Ngircd(password=DOOR) as server:
         async with (
-            bot(server, tmp_path, password="door", trust_nicks=True) as rig,
-            person(server.port, "alice", caps=False, password="door") as alice,
+            bot(server, tmp_path, password=DOOR, trust_nicks=True) as rig,
+            person(server.port, "alice", caps=False, password=DOOR) as alice,
         ):
             await alice.tell("bot", "let me in")
             await rig.says("let me in")
-        wrong = platform(server.port, tmp_path, password="not-the-door")
+        wrong = platform(server.port, tmp_path, password=WRONG)
         with pytest.raises(ChatLoginError, match=r"does not let us in: .*[Pp]assword") as refused:
             await wrong.open()
         await wrong.close()
-        assert "not-the-door" not in f"{refused.value!r} {refused.value.help}"
+        assert WRONG not in f"{refused.value!r} {refused.value.help}"
 
 
 async def test_a_nick_that_the_server_does_not_take(server: Ngircd, tmp_path: Path) -> None:

@@ -13,13 +13,14 @@ from missive_chat.testing import Hidden, PlatformContract, Rig, Shown
 from support.chat.matrix import NUMBERS, Person
 from support.chat.matrix_proxy import MatrixProxy
 from support.chat.synapse import PASSWORD, Synapse
+from support.secrets import planted
 
 
 class MatrixRig(Rig):
     """Alice, a room with her, Bob and the bot, and another with her and the bot alone."""
 
     refusal = "Invalid username or password"
-    secrets = (PASSWORD, "not the password")
+    secrets = (PASSWORD, "not the password " + planted("matrix"))
     mass_mentions = ("@room",)
 
     def __init__(self, server: Synapse, proxy: MatrixProxy, alice: Person, bob: Person) -> None:
@@ -30,7 +31,7 @@ class MatrixRig(Rig):
             "homeserver": proxy.url, "user": self.id, "password": Hidden(PASSWORD), "edit_interval": 5.0,
             "users": (alice.id,), "encryption": False, "auto_join": True,
         }  # fmt: skip
-        self.wrong_options = {**self.options, "password": Hidden("not the password")}
+        self.wrong_options = {**self.options, "password": Hidden("not the password " + planted("matrix"))}
         self.unreachable_options = {**self.options, "homeserver": "http://127.0.0.1:1"}
         self.rooms: dict[bool, str] = {}
         self.root: str | None = None

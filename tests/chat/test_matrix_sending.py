@@ -17,6 +17,7 @@ from missive_chat.platforms.matrix.platform import Matrix
 from support.chat.matrix import Account, FileCursor, Line, Person, make_account, outgoing
 from support.chat.synapse import PASSWORD, Synapse
 from support.cutting import CuttingProxy
+from support.secrets import planted
 
 from missive_host.errors import ConfigError, MissiveError
 from missive_host.security.secrets import Secret
@@ -203,7 +204,7 @@ async def test_typing_is_shown_until_the_answer_is_there(alice: Person, account:
 async def test_wrong_credentials_are_told_at_once(synapse: Synapse, account: Account) -> None:
     wrong: list[tuple[dict[str, Any], str]] = [
         ({"password": Secret("wrong-password")}, "M_FORBIDDEN: Invalid username or password"),
-        ({"password": None, "access_token": Secret("wrong-token")}, "M_UNKNOWN_TOKEN: Invalid access token"),
+        ({"password": None, "access_token": Secret(planted("matrix-wrong"))}, "M_UNKNOWN_TOKEN: Invalid access token"),
     ]
     for options, words in wrong:
         error = await refusal(account, ChatLoginError, **options)

@@ -10,7 +10,9 @@ from missive_chat.platform import Check
 from missive_chat.testing import Hidden
 from missive_chat.testing.running import Running
 from support.chat.fake_slack import SIGNING_SECRET, FakeSlack
+from support.chat.fake_slack_api import APP_TOKEN
 from support.chat.slack_rig import SlackRig
+from support.secrets import planted
 
 pytestmark = pytest.mark.anyio
 
@@ -61,12 +63,12 @@ async def test_the_clock_is_compared(slack: FakeSlack, tmp_path: Path) -> None:
 
 async def test_what_is_wrong_with_the_app_token_and_the_socket(slack: FakeSlack, tmp_path: Path) -> None:
     async with Running(SlackRig(slack), tmp_path, listens=False) as running:
-        slack.app_token = "xapp-another"
+        slack.app_token = "xapp-" + planted("another")
         checks = {check.id: check for check in await running.platform.check()}
         assert checks["app_token"].status == "fail"
         assert "invalid_auth" in checks["app_token"].message
         assert "socket" not in checks
-        slack.app_token = "xapp-1-fake-app"
+        slack.app_token = APP_TOKEN
         slack.max_sockets = 0
         checks = {check.id: check for check in await running.platform.check()}
         assert checks["socket"].status == "fail"

@@ -14,11 +14,14 @@ import pytest
 from support.chat.fake_slack import BOT_USER, buttons
 from support.chat.slack_towns import SECRETS, SlackTown, slack_town
 from support.gateways import GatewayProcess
+from support.secrets import planted
 
 if TYPE_CHECKING:
     from support.cores import Home
 
     from missive_host.demo.fleet import AgentProcess
+
+WRONG_TOKEN = "xoxb-" + planted("wrong")
 
 BOT = f"<@{BOT_USER}>"
 ASKS = 'approvers = ["U2"]\n'
@@ -296,11 +299,11 @@ async def test_the_doctor_looks_and_a_test_message_arrives(home: Home, agent: Ag
 async def test_wrong_tokens_are_told_at_once(home: Home, agent: AgentProcess) -> None:
     async with slack_town(home, agent, start=False) as town:
         for name, method in (("SLACK_BOT_TOKEN", "auth.test"), ("SLACK_APP_TOKEN", "apps.connections.open")):
-            env: dict[str, Any] = {**town.env, name: "xoxb-wrong-one"}
+            env: dict[str, Any] = {**town.env, name: WRONG_TOKEN}
             with GatewayProcess(home, env=env) as gateway:
                 await town.until(partial(_says, gateway, f"{method}: invalid_auth"))
-                assert "xoxb-wrong-one" not in gateway.errors
-                assert "xoxb-wrong-one" not in json.dumps(gateway.documents)
+                assert WRONG_TOKEN not in gateway.errors
+                assert WRONG_TOKEN not in json.dumps(gateway.documents)
         assert town.slack.opened == 0
 
 

@@ -13,6 +13,7 @@ from missive_chat.testing import Hidden
 from missive_chat.testing.running import Running
 from support.chat.fake_slack import FakeSlack, buttons, shown
 from support.chat.slack_rig import SlackRig
+from support.secrets import planted
 
 pytestmark = pytest.mark.anyio
 
@@ -256,7 +257,7 @@ async def test_a_token_of_a_person_is_refused(slack: FakeSlack, tmp_path: Path) 
 
 
 async def test_a_wrong_app_token_is_told_before_anything_is_dialled(slack: FakeSlack, tmp_path: Path) -> None:
-    rig = SlackRig(slack, app_token=Hidden("xapp-wrong"))
+    rig = SlackRig(slack, app_token=Hidden("xapp-" + planted("wrong")))
     with pytest.raises(ChatLoginError, match=r"apps\.connections\.open: invalid_auth"):
         async with Running(rig, tmp_path):
             raise AssertionError

@@ -15,10 +15,13 @@ from missive_chat.platform import Platform, PlatformContext
 from missive_chat.platforms.xmpp.client import XmppPlatform
 from missive_chat.testing import Hidden, PlatformContract, Rig, Shown
 from slixmpp import JID
-from support.chat.prosody import Prosody
+from support.chat.prosody import PASSWORD, Prosody
 from support.chat.rigs import options
 from support.chat.xmpp_people import BODY, REPLACE, STATES, Person, person
 from support.cutting import CuttingProxy
+from support.secrets import planted
+
+WRONG = planted("xmpp-wrong")
 
 NEEDS = ("prosody",)
 
@@ -27,16 +30,16 @@ OOB_URL = "{jabber:x:oob}x/{jabber:x:oob}url"
 
 class XmppRig(Rig):
     refusal = "Unable to authorize you"
-    secrets = ("wrong-secret",)
+    secrets = (WRONG,)
 
     def __init__(self, server: Prosody, alice: Person, proxy: CuttingProxy, room: str, bot: str) -> None:
         self.server, self.alice, self.proxy, self.room, self.bot = server, alice, proxy, room, bot
         base: dict[str, Any] = {
-            **options("xmpp"), "jid": bot, "password": Hidden("pw"), "host": "127.0.0.1", "tls": False,
+            **options("xmpp"), "jid": bot, "password": Hidden(PASSWORD), "host": "127.0.0.1", "tls": False,
             "port": int(proxy.address.rpartition(":")[2]), "channels": (room,), "file_hosts": ("127.0.0.1",),
         }  # fmt: skip
         self.options = base
-        self.wrong_options = {**base, "password": Hidden("wrong-secret")}
+        self.wrong_options = {**base, "password": Hidden(WRONG)}
         self.unreachable_options = {**base, "port": 1}
         self.was_there = False
         self._tasks: set[asyncio.Task[None]] = set()

@@ -10,7 +10,7 @@ from xml.etree.ElementTree import Element
 
 import pytest
 from slixmpp import JID
-from support.chat.prosody import Prosody
+from support.chat.prosody import PASSWORD, Prosody
 from support.chat.rigs import settle
 from support.chat.towns import Town, town_of
 from support.chat.xmpp_people import BODY, REPLACE, Person, person
@@ -40,7 +40,7 @@ async def xmpp(home: Home, agent: AgentProcess, server: Prosody) -> AsyncIterato
     )
     async with (
         person(server.port, "alice", room=OPS) as alice,
-        town_of(home, agent, "xmpp", settings, {"XMPP_PASSWORD": "pw"}) as town,
+        town_of(home, agent, "xmpp", settings, {"XMPP_PASSWORD": PASSWORD}) as town,
     ):
         await settle(lambda: "bot" in alice.client.plugin["xep_0045"].get_roster(JID(OPS)))
         yield town, alice

@@ -14,7 +14,7 @@ from missive_chat.platform import ChatError, Inbound, OutgoingFile, Place
 from missive_chat.platforms.xmpp.client import XmppPlatform
 from missive_chat.platforms.xmpp.files import Hosts
 from slixmpp import JID
-from support.chat.prosody import Prosody
+from support.chat.prosody import PASSWORD, Prosody
 from support.chat.rigs import Positions, Rig, context, listening, outgoing, settle
 from support.chat.xmpp_people import BODY, REPLACE, STATES, person
 
@@ -33,7 +33,7 @@ def server() -> Iterator[Prosody]:
 
 def platform(server: Prosody, folder: Path, **given: Any) -> XmppPlatform:
     base = {
-        "jid": "bot@localhost", "password": "pw", "host": "127.0.0.1", "port": server.port, "tls": False,
+        "jid": "bot@localhost", "password": PASSWORD, "host": "127.0.0.1", "port": server.port, "tls": False,
         "channels": (OPS,), "file_hosts": ("127.0.0.1",),
     }  # fmt: skip
     return XmppPlatform(context("xmpp", folder, **{**base, **given}))

@@ -14,10 +14,13 @@ from missive_chat.platform import ChatError, ChatLoginError, Place
 from missive_chat.platforms.xmpp.client import XmppPlatform
 from slixmpp import JID
 from support.chat.certificates import certificate_for
-from support.chat.prosody import Prosody
+from support.chat.prosody import PASSWORD, Prosody
 from support.chat.rigs import Positions, Rig, context, listening, outgoing, settle
 from support.chat.xmpp_people import person
 from support.cutting import CuttingProxy
+from support.secrets import planted
+
+WRONG = planted("xmpp-wrong")
 
 NEEDS = ("prosody",)
 
@@ -34,7 +37,8 @@ def server() -> Iterator[Prosody]:
 
 def platform(port: int, folder: Path, **given: Any) -> XmppPlatform:
     base = {
-        "jid": "bot@localhost", "password": "pw", "host": "127.0.0.1", "port": port, "tls": False, "channels": (OPS,),
+        "jid": "bot@localhost", "password": PASSWORD, "host": "127.0.0.1", "port": port, "tls": False,
+        "channels": (OPS,),
     }  # fmt: skip
     return XmppPlatform(context("xmpp", folder, **{**base, **given}))
 
@@ -44,11 +48,11 @@ async def test_a_wrong_password_ends_it_at_once_in_the_words_of_the_server(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     before = asyncio.all_tasks()
-    wrong = platform(server.port, tmp_path, password="a-wrong-secret")
+    wrong = platform(server.port, tmp_path, password=WRONG)
     with pytest.raises(ChatLoginError, match=r"does not let bot@localhost in: .*authorize") as refused:
         await wrong.open()
     await wrong.close()
-    assert "a-wrong-secret" not in f"{refused.value!r} {refused.value.help} {caplog.text}"
+    assert WRONG not in f"{refused.value!r} {refused.value.help} {caplog.text}"
     await settle(lambda: asyncio.all_tasks() == before)
 
 

@@ -7,7 +7,7 @@ from textwrap import dedent
 from typing import Any
 
 import pytest
-from support.secrets import secrets_of
+from support.secrets import planted, secrets_of
 
 from missive_host.adapter_options import convert_options
 from missive_host.errors import AuthError, ValidationError
@@ -122,7 +122,7 @@ def test_it_runs_with_converted_options_and_its_own_exit_status(missive, pigeon:
         (("--loft", "x", "--rest", "0s"), 64, "--rest: expected a whole number and ms, s, m or h"),
         (("--loft", "x", "--ring", "one"), 64, "--ring: expected a whole number"),
         (("--loft", "x", "--breed", "racin"), 64, "--breed: expected one of homing, racing; did you mean 'racing'?"),
-        (("--loft", "x", "--token", "hunter2"), 64, "--token: not a reference to a secret"),
+        (("--loft", "x", "--token", planted("flag")), 64, "--token: not a reference to a secret"),
         (("--loft", "x", "--token", "env:NOT_SET"), 77, "NOT_SET"),
         (("--loft", "x", "--nope"), 2, "--nope"),
     ],
@@ -191,7 +191,7 @@ def test_what_an_adapter_logs_or_raises_is_without_secrets(missive) -> None:  # 
     path = missive.home / "parrot.py"
     path.write_text(PARROT)
     words = ("--plugin", str(path), "-vvv", "--bearer-token-env", "TOKEN", "adapter", "parrot", "--word", "env:WORD")
-    done = missive.run(*words, TOKEN="mysterious-0001", WORD="unspeakable-0002")
+    done = missive.run(*words, TOKEN=planted("bearer"), WORD=planted("word"))
     assert done.returncode == 74
     assert "logged: [REDACTED] and [REDACTED]" in done.stderr
     assert "while saying [REDACTED] and [REDACTED]" in done.stderr
@@ -200,9 +200,10 @@ def test_what_an_adapter_logs_or_raises_is_without_secrets(missive) -> None:  # 
 def test_secrets_within_a_table() -> None:
     spec = AdapterSpec("a", "m:f", "s", options=(Option("routes", "table"),))
     given = {"routes": {"x": {"key": {"secret": "env:KEY"}, "names": ["a", {"secret": "env:KEY"}], "secret": 1}}}
-    (route,) = convert_options(spec, given, secrets=secrets_of({"KEY": "hidden-4711"}))["routes"].values()
-    assert (route["key"].reveal(), route["names"][1].reveal(), route["secret"]) == ("hidden-4711", "hidden-4711", 1)
-    assert "hidden" not in repr(route)
+    hidden = planted("key")
+    (route,) = convert_options(spec, given, secrets=secrets_of({"KEY": hidden}))["routes"].values()
+    assert (route["key"].reveal(), route["names"][1].reveal(), route["secret"]) == (hidden, hidden, 1)
+    assert hidden not in repr(route)
     assert convert_options(spec, {})["routes"] is None
     with pytest.raises(ValidationError, match="expected a table"):
         convert_options(spec, {"routes": 1})

@@ -10,6 +10,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
+from support.secrets import planted
 
 if TYPE_CHECKING:
     from missive_host.demo.fleet import AgentProcess
@@ -142,7 +143,7 @@ def test_the_log_is_on_stderr_and_may_be_json(registered) -> None:  # type: igno
 
 
 def test_a_secret_header_is_nowhere_in_what_is_shown(registered) -> None:  # type: ignore[no-untyped-def]
-    secret = "tok-5e7c1a9b3d"
+    secret = planted("header")
     done = registered.run("send", "demo", "crash", "--header", f"X-Api-Key: {secret}", "-vvv", "--trace", "--json")
     assert done.returncode != 0
     assert secret not in done.stdout + done.stderr

@@ -7,13 +7,14 @@ import signal
 from typing import TYPE_CHECKING, Any
 
 import httpx
+from support.secrets import planted
 
 if TYPE_CHECKING:
     from cli.conftest import Missive
 
     from missive_host.demo.fleet import AgentProcess
 
-TOKEN = "token-of-a-push-config-91c2"
+TOKEN = planted("push-token")
 
 
 def _documents(out: bytes) -> list[dict[str, Any]]:

@@ -331,6 +331,7 @@ async def test_what_cannot_be_broadcast_is_refused_before_anything_is_sent(home:
         assert len(core.requests()) == 1
 
 
+@pytest.mark.secrets_in("home/state/*")  # a message is kept as it was written, to be sent again
 async def test_a_members_credential_is_in_no_journal(home: Home, bearer_agent: AgentProcess) -> None:
     """Though the message itself has it, and it is written down before the first member is called."""
     home.environ["TOKEN"] = BEARER_TOKEN

@@ -10,6 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.secrets import planted
+
+SECRET = planted("show")
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -40,11 +43,11 @@ def broken(tmp_path: Path) -> Path:
 def test_show_for_people_is_toml(missive: Run, tmp_path: Path) -> None:
     file = tmp_path / "missive.toml"
     file.write_text("[auth_refs.a]\nenv = 'TOKEN'\n")
-    done = missive("show", "--config", str(file), TOKEN="s3cret-token-value")
+    done = missive("show", "--config", str(file), TOKEN=SECRET)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith(f"# profile 'default', from {file}\n")
     assert tomllib.loads(done.stdout)["auth_refs"]["a"]["env"] == "TOKEN"
-    assert "s3cret" not in done.stdout
+    assert SECRET not in done.stdout
 
 
 def test_show_for_programs(missive: Run) -> None:

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from support.secrets import planted
 
 from missive_host.config import Config, Settings, load
 from missive_host.config.model import Agent, AuthRef
@@ -13,6 +14,8 @@ from missive_host.config.paths import profile_paths
 from missive_host.config.problems import InvalidConfigError
 from missive_host.config.units import parse_duration, parse_size
 from missive_host.errors import ConfigError, ValidationError
+
+SECRET = planted("settings")
 
 
 @pytest.fixture
@@ -313,10 +316,10 @@ def test_a_bom_is_let_through(env: dict[str, str], tmp_path: Path) -> None:
 
 
 def test_settings_do_not_print_the_environment(env: dict[str, str]) -> None:
-    settings = load(env={**env, "TOKEN": "s3cret-value"})
+    settings = load(env={**env, "TOKEN": SECRET})
     assert isinstance(settings, Settings)
-    assert settings.environ["TOKEN"] == "s3cret-value"
-    assert "s3cret-value" not in repr(settings)
+    assert settings.environ["TOKEN"] == SECRET
+    assert SECRET not in repr(settings)
 
 
 def test_structs_check_themselves() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from contract_kit import KNOWN, OUTPUT, REQUEST, RESPONSE, SCHEMAS, faults
+from support.secrets import planted
 
 from missive_host.contracts import Contract, contracts, find, folder, load_schema, validate
 from missive_host.contracts.checking import Checked, check, format_of
@@ -104,7 +105,7 @@ def test_a_fault_says_where_and_what() -> None:
 
 
 def test_a_value_is_never_repeated() -> None:
-    secret = "sk-a-secret-in-the-wrong-place"
+    secret = "sk-" + planted("wrong-place")
     document = {
         "auth_refs": {"a": {"env": secret, "header": secret + " ", "scheme": secret + " "}},
         "qos": {"timeout": secret},

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from contract_kit import KNOWN, ROOT, SCHEMAS, faults
+from support.secrets import planted
 
 from missive_host.contracts import load_schema
 
@@ -125,10 +126,10 @@ def test_a_configuration(missive: Run, example: str) -> None:
 
 
 def test_a_refused_configuration_keeps_its_secret(missive: Run, tmp_path: Path) -> None:
-    (tmp_path / "missive.toml").write_text('[auth_refs.a]\nenv = "A"\ntoken = "sk-in-the-wrong-place"\n')
+    (tmp_path / "missive.toml").write_text(f'[auth_refs.a]\nenv = "A"\ntoken = "{planted("sk-wrong-place")}"\n')
     done = missive("validate", "missive.toml")
     assert (done.returncode, done.stdout) == (64, "missive.toml:3: $.auth_refs.a.token: unknown field\n")
-    assert "sk-in" not in done.stderr
+    assert "sk-wrong" not in done.stderr
 
 
 def test_a_file_that_cannot_be_read(missive: Run, tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from docs_kit import (
     replaced,
     steps,
 )
+from support.secrets import planted
 
 from missive_host.demo.fleet import DEMO_AGENTS, AgentSpec, Fleet
 
@@ -36,7 +37,7 @@ TESTED_ELSEWHERE = {
     "docs/plugins/tutorial-reducer.md": "tests/install/test_tutorials.py",
 }
 """Pages whose commands another test executes."""
-GUARDED_TOKEN = "only-the-guarded-agent-knows"
+GUARDED_TOKEN = planted("guarded-agent")
 PLACES = {"echo": 8001, "worker": 8002, "asker": 8003, "guarded": 8004, "old": 8005, "pusher": 8006}
 """The agents that the pages use, and the ports at which they say they are."""
 GUARDED = AgentSpec("guarded", bearer_env="GUARDED_TOKEN", env={"GUARDED_TOKEN": GUARDED_TOKEN})

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.secrets import secrets_of
+from support.secrets import planted, secrets_of
 
 from missive_host import commands as c
 from missive_host.config.loading import read_config
@@ -18,7 +18,8 @@ from missive_host.filters import Chain, FilterError, Filters
 from missive_host.outputs import CommandStatus, Output
 from missive_host.plugins import catalog, load
 
-WORD = "words-that-nobody-may-see"
+WORD = planted("word")
+pytestmark = pytest.mark.secrets_in("stranger.py")
 STRANGER = f"""
 import time
 from dataclasses import replace
@@ -137,7 +138,7 @@ def open_(tmp_path: Path) -> Any:
     def open_(text: str) -> Filters:
         config = tmp_path / "missive.toml"
         config.write_text(text)
-        secrets = secrets_of({"KEY": "learn-this"})
+        secrets = secrets_of({"KEY": planted("key")})
         return Filters(read_config(config), plugins, secrets, lambda secret: learnt.append(secret.reveal()))
 
     open_.learnt = learnt  # type: ignore[attr-defined]
@@ -317,4 +318,4 @@ def test_what_is_wrong_is_said_before_anything_comes_in(open_: Any, text: str, s
 
 def test_a_filter_has_secrets_and_they_are_learnt(open_: Any) -> None:
     open_(table("say", settings='{ key = { secret = "env:KEY" } }', direction='"inbound"'))
-    assert open_.learnt == ["learn-this"]
+    assert open_.learnt == [planted("key")]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.secrets import planted
 
 from missive_host.config import load
 from missive_host.errors import OrchestrationError, ValidationError
@@ -24,6 +25,8 @@ from missive_host.gateway.service import (
     stop_commands,
     uninstall_commands,
 )
+
+SECRET = planted("service")
 
 SYSTEMCTL = """#!/bin/sh
 echo "systemctl $*" >> "$CALLS"
@@ -147,12 +150,12 @@ def test_the_life_of_a_service(machine: Machine) -> None:
 
 
 def test_secrets_do_not_get_into_a_file_that_everybody_can_read(machine: Machine) -> None:
-    refused = machine.json("install", "--env", "OPENAI_API_KEY=hunter2", status=64)
+    refused = machine.json("install", "--env", f"OPENAI_API_KEY={SECRET}", status=64)
     assert "OPENAI_API_KEY" in refused["message"]
-    assert "hunter2" not in json.dumps(refused)
-    done = machine.json("install", "--dry-run", "--env", "TZ=Europe/Berlin", MY_TOKEN="hunter2")
+    assert SECRET not in json.dumps(refused)
+    done = machine.json("install", "--dry-run", "--env", "TZ=Europe/Berlin", MY_TOKEN=SECRET)
     assert done["environment"]["TZ"] == "Europe/Berlin"
-    assert "hunter2" not in json.dumps(done)
+    assert SECRET not in json.dumps(done)
     assert set(done["environment"]) == {"HOME", "MISSIVE_HOME", "PATH", "TZ"}
 
 

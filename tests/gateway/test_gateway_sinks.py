@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from support.gateways import GatewayProcess
+from support.secrets import planted
 
 from missive_host.core.recorder import journal_event
 from missive_host.ids import now
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from support.cores import Home
+
+SECRET = "pigeon-" + planted("loft")
 
 PLUGIN = '''
 import json
@@ -172,11 +175,12 @@ def test_it_begins_where_it_is_told_and_goes_on_where_it_was(loft: Loft) -> None
         wait(lambda: loft.types() == ["x.before", "x.meanwhile"], gateway)
 
 
+@pytest.mark.secrets_in("home/state/*")  # the test itself writes it into the journal
 def test_one_that_fails_is_made_anew_and_nothing_is_lost(loft: Loft) -> None:
     loft.configure('types = ["x.*"]', ', key = { secret = "env:LOFT_KEY" }')
     loft.shut()
-    with GatewayProcess(loft.home, env={"LOFT_KEY": "pigeon-Geheim-4711"}).ready() as gateway:
-        loft.append("x.one", "x.two", said="pigeon-Geheim-4711")
+    with GatewayProcess(loft.home, env={"LOFT_KEY": SECRET}).ready() as gateway:
+        loft.append("x.one", "x.two", said=SECRET)
         wait(lambda: north(gateway)["failures"] >= 2, gateway)
         assert north(gateway)["state"] in ("retrying", "starting")
         assert "the loft is shut for [REDACTED]" in north(gateway)["last_error"]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from support.cores import BINDINGS
 from support.misbehaving import reply
+from support.secrets import planted
 
 from missive_host import commands as c
 from missive_host.errors import AuthError, ProtocolError, ValidationError
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.anyio
 
-TOKEN = "token-of-a-push-config-91c2"
-CREDENTIALS = "credentials-of-a-push-config-77aa"
+TOKEN = planted("push-token")
+CREDENTIALS = planted("push-credentials")
 URL = "http://127.0.0.1:9/hook"
 
 

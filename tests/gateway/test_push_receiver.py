@@ -9,6 +9,7 @@ import httpx
 import pytest
 from push_kit import CREDENTIALS, TOKEN, post, receiving, started
 from support.cores import BINDINGS
+from support.secrets import planted
 
 from missive_host import commands as c
 from missive_host.gateway.push import REJECTIONS_A_MINUTE, SharedSecret
@@ -119,7 +120,7 @@ async def test_what_comes_twice_is_taken_once(home: Home, push_agent: AgentProce
 
 
 async def test_what_is_refused(home: Home, push_agent: AgentProcess) -> None:
-    home.environ.update(PUSH_TOKEN=TOKEN, PUSH_OTHER="another-token-5b21")
+    home.environ.update(PUSH_TOKEN=TOKEN, PUSH_OTHER=planted("other-push-token"))
     async with home.core() as core, receiving(core, max_body=4096) as (receiver, url):
         task_id = await prepared(core, push_agent, url)
         other = await prepared(core, push_agent, url, "other", token_env="PUSH_OTHER")

@@ -9,13 +9,15 @@ from typing import Any
 
 import pytest
 from support.agents import BEARER_TOKEN
+from support.secrets import planted
 
 from missive_host.demo.fleet import AgentProcess
 from missive_host.errors import AuthError, PluginError, ValidationError
 from missive_host.plugins import Gates, Plugins, catalog, load
 from missive_host.security.providers import Secrets
 
-HIDDEN = "kept-in-the-vault-0815"
+HIDDEN = planted("vault")
+pytestmark = pytest.mark.secrets_in("*.py")
 VAULT = f"""
 from missive_host.errors import AuthError, ValidationError
 from missive_host.hookspecs import hookimpl
@@ -141,9 +143,9 @@ def test_a_credential_from_a_strangers_vault_reaches_the_agent_and_nothing_else(
     for path in site.home.rglob("*"):
         if path.is_file():
             assert BEARER_TOKEN.encode() not in path.read_bytes(), path
-    done = site.missive(*words, VAULT_HAS="another-that-is-wrong")
+    done = site.missive(*words, VAULT_HAS=planted("vault-wrong"))
     assert done.returncode == 77, done.stderr
-    assert "another-that-is-wrong" not in done.stdout + done.stderr
+    assert planted("vault-wrong") not in done.stdout + done.stderr
 
 
 def test_one_that_is_not_in_the_metadata_is_found_all_the_same_and_told_of(site: Any) -> None:

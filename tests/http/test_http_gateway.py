@@ -13,6 +13,7 @@ import httpx
 import pytest
 from http_kit import MESSAGES, ROOT, checked
 from support.gateways import GatewayProcess
+from support.secrets import planted
 
 from missive_host import commands as c
 from missive_host.gateway.control import ask
@@ -37,7 +38,7 @@ kind = "http"
 [adapters.web.settings]
 auth = "token"
 """
-HOOK_SECRET = "hook-secret-0815-4711"
+HOOK_SECRET = planted("hook")
 HI = {"id": "h", "command": "send", "agent": "echo", "message": "hi"}
 
 

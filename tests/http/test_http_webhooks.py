@@ -13,6 +13,7 @@ import pytest
 from http_kit import ROOT, Door, checked, options, serving
 from missive_http.documents import ProblemError
 from missive_http.webhooks import routes_of
+from support.secrets import planted
 
 from missive_host.errors import ConfigError, MissiveError
 from missive_host.security.secrets import Secret
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 
     from missive_host.demo.fleet import AgentProcess
 
-GITHUB = "a-secret-of-github-4711"
-KEY = b"0123456789abcdef01234567"
+GITHUB = planted("github")
+KEY = planted("webhook").encode()
 STANDARD = "whsec_" + base64.b64encode(KEY).decode()
 ENVIRON = {"GITHUB_SECRET": GITHUB, "STANDARD_SECRET": STANDARD}
 ROUTES = {

@@ -14,7 +14,7 @@ import keyring.backend
 import keyring.errors
 import msgspec
 import pytest
-from support.secrets import secrets_of
+from support.secrets import planted, secrets_of
 
 from missive_host.config.model import AuthHeader, AuthRef
 from missive_host.errors import AuthError, ValidationError
@@ -24,7 +24,9 @@ from missive_host.security.secrets import (
     parse_header_flag,
 )
 
-VALUE = "s3cret-value-0123"
+VALUE = planted("value")
+pytestmark = pytest.mark.secrets_in("token", "missive-*")
+"""The files that are read, and those of the keyring."""
 
 
 def resolved(ref: AuthRef, environ: dict[str, str] | None = None) -> list[tuple[str, str]]:
@@ -259,11 +261,11 @@ def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("ring")
 def test_references(file: Path) -> None:
-    keyring.set_password("missive", "bot", "from-the-ring")
+    keyring.set_password("missive", "bot", planted("ring"))
     secrets = secrets_of({"T": VALUE})
     assert secrets.resolve("adapters.team.token", "env:T").reveal() == VALUE
     assert secrets.resolve("adapters.team.token", f"file:{file}").reveal() == VALUE
-    assert secrets.resolve("adapters.team.token", "keyring:missive/bot").reveal() == "from-the-ring"
+    assert secrets.resolve("adapters.team.token", "keyring:missive/bot").reveal() == planted("ring")
     with pytest.raises(AuthError, match=r"adapters\.team\.token: the environment variable T is not set"):
         secrets_of().resolve("adapters.team.token", "env:T")
 

@@ -19,7 +19,7 @@ from missive_sinks.jsonl import JsonLinesSink
 from missive_sinks.log import LogSink
 from missive_sinks.otel import OtelSink
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-from support.secrets import secrets_of
+from support.secrets import planted, secrets_of
 
 from missive_host.adapter_options import configured_options
 from missive_host.errors import ConfigError, IoError, TransportError
@@ -218,7 +218,7 @@ def collecting() -> Iterator[tuple[Collector, str]]:
 
 
 async def test_events_are_log_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OTLP", "Bearer very-secret")
+    monkeypatch.setenv("OTLP", "Bearer " + planted("otlp"))
     with collecting() as (collector, url):
         headers = {"Authorization": {"secret": "env:OTLP"}, "X-Tenant": "blue"}
         sink = OtelSink(context("otel", tmp_path, endpoint=url, headers=headers))
@@ -226,7 +226,7 @@ async def test_events_are_log_records(tmp_path: Path, monkeypatch: pytest.Monkey
         await sink.write([event(1, text="grüß", none=None), event(2, "missive.job.failed")])
         await sink.aclose()
     first, second = collector.records
-    assert collector.headers[0]["authorization"] == "Bearer very-secret"
+    assert collector.headers[0]["authorization"] == "Bearer " + planted("otlp")
     assert collector.headers[0]["x-tenant"] == "blue"
     names = {each.key: each.value.string_value for each in collector.requests[0].resource_logs[0].resource.attributes}
     assert names["service.name"] == "missive"

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from support.secrets import planted
 
 from missive_host.demo.fleet import AgentProcess, AgentSpec, Fleet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-BEARER_TOKEN = "the-agents-own-token-5f0c"
+BEARER_TOKEN = planted("agent")
 """What `bearer_agent` asks for."""
 BEARER_VARIABLE = "MISSIVE_TEST_BEARER"
 JS_AGENT = Path(__file__).parent.parent / "js_agent"

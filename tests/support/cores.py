@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 import pytest
+from support.secret_scan import heard
 
 from missive_host import commands as c
 from missive_host.config import load
@@ -170,7 +171,9 @@ def journal_differences(store: Store) -> list[Any]:
 
 def checked(output: Output) -> Output:
     """Return a result whose document was found to be JSON that reads back as the same value."""
-    document = json.loads(json.dumps(output.document(sequence=True)))
+    text = json.dumps(output.document(sequence=True))
+    heard(text)
+    document = json.loads(text)
     assert document["schema_version"] == "missive.output.v1"
     assert document["ok"] is True
     assert document["kind"] == output.kind == type(output.data).kind

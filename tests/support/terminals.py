@@ -17,6 +17,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from support.secret_scan import heard
+
 CTRL_C, CTRL_D = "\x03", "\x04"
 _OWN = (
     "import fcntl, os, sys, termios\n"
@@ -91,5 +93,6 @@ class AtTerminal:
             piece = os.read(self._master, 65536)
         except OSError:  # EIO: nobody has the other end any more
             return False
+        heard(piece, self)
         self.raw += piece.decode("utf-8", "replace")
         return bool(piece)

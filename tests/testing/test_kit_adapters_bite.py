@@ -16,6 +16,8 @@ import msgspec
 import pytest
 from support.journal import END, Answering, Journal
 from support.journal_door import SPEC
+from support.secret_scan import OUTPUT
+from support.secrets import planted
 
 from missive_host.envelopes import Envelope, FrameError
 from missive_host.errors import MissiveError
@@ -24,7 +26,7 @@ from missive_host.specs import AdapterSpec, Option
 from missive_host.testing import AdapterContract, AdapterRig, Answer
 
 DOOR = Path(__file__).parents[1] / "support" / "journal_door.py"
-TOKEN = "what-only-the-journal-knows"
+TOKEN = planted("journal-door")
 
 
 class JournalRig(AdapterRig):
@@ -493,6 +495,7 @@ def _put_away() -> Iterator[None]:
         kept.clear()
 
 
+@pytest.mark.secrets_in("*", OUTPUT)  # that is what some of them do wrong
 @pytest.mark.parametrize("made", BROKEN, ids=lambda made: made.__name__)
 async def test_a_broken_adapter_is_noticed(made: type[Journal], tmp_path: Path) -> None:
     contract = type("Contract", (Impatient,), {"made": made, "__test__": False})()

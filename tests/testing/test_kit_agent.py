@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.secrets import planted
 
 from missive_host.errors import AuthError, MissiveError, ProtocolError, TransportError
 from missive_host.testing import (
@@ -26,6 +27,8 @@ from missive_host.testing import (
     TaskReply,
     run_host,
 )
+
+TOKEN = planted("agent")
 
 pytestmark = pytest.mark.anyio
 QUICK = '[qos]\nretry_backoff = "10ms"\nmax_attempts = 1\n'
@@ -143,14 +146,14 @@ async def test_a_token_is_asked_for() -> None:
     base_url = "{url}"
     auth_ref = "token"
     """
-    with FakeAgent(["in"], bearer_token="only-the-agent-knows") as agent:
+    with FakeAgent(["in"], bearer_token=TOKEN) as agent:
         async with run_host(agent=agent) as host:
             with pytest.raises(AuthError):
                 await said(host)
         with_token = config.replace("{url}", agent.url)
-        async with run_host(with_token, environ={"AGENT_TOKEN": "only-the-agent-knows"}) as host:
+        async with run_host(with_token, environ={"AGENT_TOKEN": TOKEN}) as host:
             assert (await said(host))["response"]["text"] == "in"
-    assert "only-the-agent-knows" not in repr(agent.calls)
+    assert TOKEN not in repr(agent.calls)
 
 
 def test_it_leaves_no_thread_and_no_port() -> None:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 import httpx
+from support.secrets import planted
 
 from missive_host.testing import AdapterContract, AdapterRig, Answer
 
@@ -26,7 +27,7 @@ class HttpRig(AdapterRig):
     )
 
     def options(self) -> dict[str, Any]:
-        route = {"scheme": "github", "secret": self.secret("the-word-of-the-webhook"), "agent": "a"}
+        route = {"scheme": "github", "secret": self.secret(planted("webhook")), "agent": "a"}
         return {"auth": "none", "routes": {"ci": route}}
 
     async def open(self) -> None:

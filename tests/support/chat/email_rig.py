@@ -14,6 +14,7 @@ from missive_chat.testing import Rig, Shown
 from support.chat.mail import DOMAIN, PASSWORD
 from support.chat.mails import ALICE, PASSED, options
 from support.chat.servers import free_port
+from support.secrets import planted
 
 from missive_host.security.secrets import Secret
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from support.chat.smtp import Sent, SmtpServer
     from support.cutting import CuttingProxy
 
-WRONG = "not-the-password-of-the-mailbox"
+WRONG = planted("mailbox-wrong")
 
 
 class EmailRig(Rig):

@@ -33,8 +33,9 @@ from support.chat.fake_discord_objects import (
     Request,
 )
 from support.chat.fake_discord_rest import route
+from support.secrets import planted
 
-TOKEN = "fake-token.for.tests"
+TOKEN = "for.tests." + planted("discord")
 ALICE, BOB = 42, 43
 _NAMES = {ALICE: "alice", BOB: "bob"}
 _MENTION = re.compile(r"<@!?(\d+)>")

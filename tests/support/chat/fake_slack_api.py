@@ -20,10 +20,11 @@ from support.chat.fake_slack_rules import (
     shown,
     streamed,
 )
+from support.secrets import planted
 
-BOT_TOKEN = "xoxb-1-fake-bot"
-APP_TOKEN = "xapp-1-fake-app"
-SIGNING_SECRET = "8f742231b10e8888abcd99yyyzzz85a5"
+BOT_TOKEN = "xoxb-1-" + planted("bot")
+APP_TOKEN = "xapp-1-" + planted("app")
+SIGNING_SECRET = planted("signing")
 TEAM, BOT_USER, BOT_ID = "T1", "UBOT", "B1"
 
 ALL_SCOPES = (

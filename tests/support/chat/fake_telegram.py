@@ -22,9 +22,10 @@ from starlette.datastructures import UploadFile
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from support.secrets import planted
 
-TOKEN = "123456:AAE-the-token-of-the-tests-9c41f7d2aa"
-WRONG_TOKEN = "123456:AAE-the-wrong-token-of-the-tests-0b77"
+TOKEN = "123456:AAE-" + planted("telegram")
+WRONG_TOKEN = "123456:AAE-" + planted("telegram-wrong")
 BOT = {
     "id": 123456, "is_bot": True, "first_name": "Robin", "username": "robin_bot", "can_join_groups": True,
     "can_read_all_group_messages": True, "supports_inline_queries": False,

@@ -14,8 +14,10 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
-TOKEN = "line-token-7d1e"
-WRONG_TOKEN = "line-token-wrong-0c"
+from support.secrets import planted
+
+TOKEN = planted("line")
+WRONG_TOKEN = planted("line-wrong")
 LIMIT = 400
 
 Answer = dict[str, Any]

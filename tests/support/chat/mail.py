@@ -16,8 +16,9 @@ from pathlib import Path
 from pysasl.hashing import BuiltinHash
 from raw_http import make_certificate
 from support.chat.servers import HOST, Server, free_port, greets, program
+from support.secrets import planted
 
-PASSWORD = "the-password-of-the-mailbox"
+PASSWORD = planted("mailbox")
 DOMAIN = "bot.example"
 LIBRARIES = ("/usr/lib", "/usr/libexec", "/usr/local/lib", "/usr/local/libexec", "/opt/homebrew/libexec")
 """Where Dovecot keeps its parts, by system."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from support.chat.servers import HOST, Server, free_port, greets, program
+from support.secrets import planted
+
+PASSWORD = planted("xmpp")
 
 CONFIG = """
 data_path = "{folder}/data"
@@ -43,7 +46,7 @@ Component "upload.localhost" "http_file_share"
 
 
 class Prosody(Server):
-    """Users with the password ``pw``; rooms at muc.localhost, in which everybody sees who everybody is."""
+    """Users with `PASSWORD`; rooms at muc.localhost, in which everybody sees who everybody is."""
 
     def __init__(self, *users: str, certificate: tuple[Path, Path] | None = None, archives: bool = True) -> None:
         self.users = users
@@ -55,7 +58,8 @@ class Prosody(Server):
         accounts = self.folder / "data" / "localhost" / "accounts"
         accounts.mkdir(parents=True, exist_ok=True)
         for user in self.users:
-            (accounts / f"{user}.dat").write_text('return { ["password"] = "pw"; };\n', encoding="utf-8")
+            account = f'return {{ ["password"] = "{PASSWORD}"; }};\n'
+            (accounts / f"{user}.dat").write_text(account, encoding="utf-8")
         tls = 'modules_disabled = { "s2s", "tls" }\nc2s_require_encryption = false\nallow_unencrypted_plain_auth = true'
         if self.certificate is not None:
             certificate, key = self.certificate

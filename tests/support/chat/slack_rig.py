@@ -12,8 +12,11 @@ from missive_chat.platform import Cursor, Platform, PlatformContext
 from missive_chat.platforms.slack.platform import SlackPlatform
 from missive_chat.testing import Hidden, Rig, Shown
 from support.chat.fake_slack import APP_TOKEN, BOT_ID, BOT_TOKEN, BOT_USER, SIGNING_SECRET, FakeSlack, buttons, shown
+from support.secrets import planted
 
 from missive_host.protocols import Listener
+
+WRONG_TOKEN = "xoxb-" + planted("wrong")
 
 EMOJI = {"eyes", "white_check_mark", "x"}
 
@@ -34,14 +37,14 @@ def slack_options(slack: FakeSlack, **more: Any) -> dict[str, Any]:
 
 class SlackRig(Rig):
     refusal = "invalid_auth"
-    secrets = (BOT_TOKEN, APP_TOKEN, SIGNING_SECRET, "xoxb-wrong")
+    secrets = (BOT_TOKEN, APP_TOKEN, SIGNING_SECRET, WRONG_TOKEN)
     mass_mentions = ("<!channel>", "<!here|here>", "<!everyone>", "@everyone", "@here", "<!subteam^S123|@team>")
     direct_channel, channel = "D1", "C1"
 
     def __init__(self, slack: FakeSlack, **more: Any) -> None:
         self.slack = slack
         self.options: Mapping[str, Any] = slack_options(slack, **more)
-        self.wrong_options = {**self.options, "bot_token": Hidden("xoxb-wrong")}
+        self.wrong_options = {**self.options, "bot_token": Hidden(WRONG_TOKEN)}
         self.unreachable_options = {**self.options, "api_url": "http://127.0.0.1:9/api/"}
         self.listener: Listener | None = None
         self.last: dict[str, Any] = {}

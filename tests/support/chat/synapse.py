@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from support.chat.servers import HOST, Server, free_port
+from support.secrets import planted
 
 ROOT = Path(__file__).parents[3]
-PASSWORD = "a password for tests"
+PASSWORD = "a password " + planted("matrix")
 MANY = "{per_second: 10000, burst_count: 10000}"
 UNLIMITED = f"""
 rc_message: {MANY}

@@ -12,6 +12,7 @@ import anyio
 from slixmpp import JID, ClientXMPP
 from slixmpp.xmlstream.handler import Callback
 from slixmpp.xmlstream.matcher import MatchXPath
+from support.chat.prosody import PASSWORD
 
 BODY = "{jabber:client}body"
 REPLACE = "{urn:xmpp:message-correct:0}replace"
@@ -68,7 +69,7 @@ class Person:
 
 @asynccontextmanager
 async def person(port: int, user: str, *, room: str | None = None, nick: str | None = None) -> AsyncIterator[Person]:
-    client = ClientXMPP(f"{user}@localhost", "pw")
+    client = ClientXMPP(f"{user}@localhost", PASSWORD)
     client.enable_starttls = client.enable_direct_tls = False
     client.enable_plaintext = True
     client.plugin["feature_mechanisms"].unencrypted_scram = client.plugin["feature_mechanisms"].unencrypted_plain = True

@@ -145,7 +145,8 @@ class _Run:
             reason = "no agent is registered"
             if self.what.config_error is not None:
                 reason = "no agent is known: those of the configuration are not, as long as it cannot be used"
-            self.checks.append(skipped("a2a.endpoints", reason, "missive agent add ALIAS URL"))
+            add = "missive agent add ALIAS URL  # ALIAS: a name for it; URL: where it is"
+            self.checks.append(skipped("a2a.endpoints", reason, add))
         connections = Connections(connect_timeout=self.what.seconds, open_transport=self._open_transport)
         try:
             async with anyio.create_task_group() as group:

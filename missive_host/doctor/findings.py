@@ -43,6 +43,11 @@ def quoted(path: Path | str) -> str:
     return shlex.quote(fspath(path))
 
 
+def mib(count: int) -> str:
+    """Return a number of bytes as it is told of stores and disks."""
+    return f"{count / (1024 * 1024):.1f} MiB"
+
+
 def _check(
     name: str, status: Any, message: str, hints: tuple[str, ...], data: dict[str, Any], exit_code: int | None = None
 ) -> DoctorCheck:

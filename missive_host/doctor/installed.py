@@ -6,6 +6,7 @@ Plugins are not for several threads at once, so all of this is one after another
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from missive_host.doctor.findings import failed, passed, quoted, raised, skipped, warned
@@ -158,7 +159,9 @@ def _giving(reference: str) -> tuple[str, ...]:
     if provider == "env":
         return (f"read -rs {rest} && export {rest}",)
     if provider == "file":
-        return (f"chmod 600 {quoted(rest)}", f"install -m 600 /dev/stdin {quoted(rest)}")
+        if Path(rest).exists():
+            return (f"chmod 600 {quoted(rest)}",)
+        return (f'(umask 077; set -C; read -rs VALUE && printf %s "$VALUE" > {quoted(rest)})',)
     if provider == "keyring":
         service, _, account = rest.partition("/")
         return (f"keyring set {quoted(service)} {quoted(account)}",)

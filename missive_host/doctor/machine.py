@@ -27,6 +27,8 @@ LITTLE_BYTES = 512 * 1024 * 1024
 SHOWN_PROBLEMS = 5
 """How many faults of a configuration are told at once; the data have them all."""
 PROBE_BYTES = 64 * 1024
+_HOME = "export MISSIVE_HOME=/FOLDER  # /FOLDER: an absolute path that this user can write"
+_ELSEWHERE = "${EDITOR:-vi} CONFIG  # CONFIG: see missive config path; name another `database_path` in it"
 
 
 def binary() -> DoctorCheck:
@@ -64,7 +66,7 @@ def configuration(settings: Settings, error: ConfigError | None) -> DoctorCheck:
 def _mending(message: str) -> tuple[str, ...]:
     """Return the command that mends what keeps the configuration from being found."""
     if "MISSIVE_HOME" in message or message.startswith("HOME "):
-        return ('export MISSIVE_HOME="$HOME/missive"' if os.environ.get("HOME") else "export MISSIVE_HOME=/FOLDER",)
+        return ('export MISSIVE_HOME="$HOME/missive"' if os.environ.get("HOME") else _HOME,)
     for variable in ("MISSIVE_CONFIG", "MISSIVE_PROFILE"):
         if variable in message:
             return (f"unset {variable}",)
@@ -73,7 +75,10 @@ def _mending(message: str) -> tuple[str, ...]:
 
 def folders(paths: Paths) -> Iterator[DoctorCheck]:
     """Check that the folders and the store belong to this user alone and can be written."""
-    broken = [found for folder in _folders(paths) if (found := _folder(folder)) is not None]
+    own = _own(paths)
+    broken = [found for folder in own if (found := _folder(folder)) is not None]
+    if paths.database.parent not in own and (found := _folder(paths.database.parent, own=False)) is not None:
+        broken.append(found)
     broken += [found for file in _files(paths) if (found := _file(file)) is not None]
     if broken:
         yield from broken
@@ -81,15 +86,16 @@ def folders(paths: Paths) -> Iterator[DoctorCheck]:
         yield passed("state.paths", f"{paths.state} can be written by this user alone", state=str(paths.state))
 
 
-def _folders(paths: Paths) -> dict[Path, None]:
-    return dict.fromkeys((paths.state, paths.data, paths.cache, paths.database.parent))
+def _own(paths: Paths) -> dict[Path, None]:
+    """Return the folders that are missive's alone. That of the store need not be one."""
+    return dict.fromkeys((paths.state, paths.data, paths.cache))
 
 
 def _files(paths: Paths) -> tuple[Path, ...]:
     return tuple(Path(f"{paths.database}{end}") for end in ("", "-wal", "-shm"))
 
 
-def _folder(folder: Path) -> DoctorCheck | None:
+def _folder(folder: Path, *, own: bool = True) -> DoctorCheck | None:
     name = "state.paths"
     there = folder
     while not os.path.lexists(there):
@@ -97,11 +103,34 @@ def _folder(folder: Path) -> DoctorCheck | None:
     if not there.is_dir():
         return failed(name, EXIT_STORAGE, f"{there} is in the way: it is not a folder", _away(there))
     if not os.access(there, os.W_OK | os.X_OK):
-        hints = (f"chmod u+rwx {quoted(there)}", f"sudo chown $(id -u) {quoted(there)}")
-        if _owner(there) not in (os.geteuid(), None):
-            hints = (hints[1], 'export MISSIVE_HOME="$HOME/missive"')
-        return failed(name, EXIT_STORAGE, f"this user cannot write in {there}", *hints)
+        return failed(name, EXIT_STORAGE, f"this user cannot write in {there}", *_opening(folder, there, own=own))
+    if not own:  # who may use it is not missive's to say, as long as nobody can put another store in the place of ours
+        return (
+            None
+            if there != folder or _is_kept(folder)
+            else failed(
+                name, EXIT_STORAGE, f"other users can change what is in {folder}, where the store is", _ELSEWHERE
+            )
+        )
     return _exposed(folder, there_is=there == folder, private="700")
+
+
+def _opening(folder: Path, there: Path, *, own: bool) -> tuple[str, ...]:
+    """Return what lets this user write in a folder, of which `there` is as much as exists."""
+    if not own:
+        return (_ELSEWHERE,)
+    if _owner(there) == os.geteuid():
+        return (f"chmod u+rwx {quoted(there)}",)
+    elsewhere = 'export MISSIVE_HOME="$HOME/missive"'
+    if there == folder:
+        return (f"sudo chown $(id -u) {quoted(there)}", elsewhere)
+    return (f"sudo install -d -m 700 -o $(id -u) {quoted(folder)}", elsewhere)
+
+
+def _is_kept(folder: Path) -> bool:
+    """Whether others can neither make nor rename files in a folder; with the sticky bit they cannot rename ours."""
+    mode = _mode(folder)
+    return not mode & 0o022 or bool(mode & stat.S_ISVTX)
 
 
 def _file(file: Path) -> DoctorCheck | None:
@@ -151,10 +180,14 @@ def disk(paths: Paths) -> DoctorCheck:
     while not there.exists():
         there = there.parent
     free = shutil.disk_usage(there).free
-    hints = (f"df -h {quoted(there)}", f"du -sh {quoted(paths.state)} {quoted(paths.cache)}")
+    hints = (
+        f"df -h {quoted(there)}",
+        f"du -sh {quoted(paths.state)} {quoted(paths.cache)}",
+        "missive store prune --older-than 30d --dry-run",
+    )
     room = f"{free // (1024 * 1024)} MiB free on the disk of {there}"
     if free < LEAST_BYTES:
-        return failed(name, EXIT_STORAGE, f"the disk is full: {room}", f"rm -rf {quoted(paths.cache)}", *hints)
+        return failed(name, EXIT_STORAGE, f"the disk is full: {room}", *hints, free_bytes=free)
     if there == paths.database.parent and there.is_dir() and os.access(there, os.W_OK | os.X_OK):
         try:
             with tempfile.TemporaryFile(dir=there) as file:
@@ -165,6 +198,6 @@ def disk(paths: Paths) -> DoctorCheck:
             message = f"nothing can be written to the disk of {there}: {(error.strerror or str(error)).lower()}"
             return failed(name, EXIT_STORAGE, message, "ulimit -f unlimited", *hints, free_bytes=free)
     if free < LITTLE_BYTES:
-        return warned(name, f"little room: {room}", f"rm -rf {quoted(paths.cache)}", *hints, free_bytes=free)
+        return warned(name, f"little room: {room}", *hints, free_bytes=free)
     size = sum(file.stat().st_size for file in _files(paths) if file.is_file())
     return passed(name, room, free_bytes=free, store_bytes=size)

@@ -24,6 +24,7 @@ SKEW_SECONDS = 300.0
 """A token or a certificate of the wrong time is refused by then at the latest."""
 SOON_SECONDS = 14 * 86400.0
 _SYNC = "sudo timedatectl set-ntp true"
+_CA = "export SSL_CERT_FILE=/PATH/ca.pem  # /PATH: where the certificate of the authority is that signed the agent's"
 
 
 class Agent(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,10 +99,14 @@ def _mending(agent: Agent, error: MissiveError, edit: str) -> tuple[str, ...]:
         host = agent.base_url.split("/")[2].partition(":")[0]
         return (f"ssh {quoted(host)} sudo certbot renew", _SYNC)
     if "certificate" in said:
-        return ("export SSL_CERT_FILE=/PATH/ca.pem",)
-    update = edit if agent.configured else f"missive agent update {agent.alias} URL"
+        return (_CA,)
+    update = edit if agent.configured else f"missive agent update {agent.alias} URL  # URL: where it is now"
     if isinstance(error, AuthError):
-        return (edit if agent.configured else f"missive agent update {agent.alias} --auth-ref NAME",)
+        return (
+            edit
+            if agent.configured
+            else f"missive agent update {agent.alias} --auth-ref NAME  # NAME: of [auth_refs.NAME]",
+        )
     if isinstance(error, TransportError | ProtocolError | ConfigError):
         return (update, f"curl -i {quoted(_card_url(agent.base_url))}")
     return (update,)
@@ -126,7 +131,7 @@ async def _certificate(agent: Agent, environ: Mapping[str, str]) -> list[DoctorC
         ends = await certificate_end(parse_url(agent.base_url), environ)
     except ssl.SSLCertVerificationError as error:
         message = f"the certificate is not accepted: {error.verify_message}"
-        mend = renew if "expired" in message else "export SSL_CERT_FILE=/PATH/ca.pem"
+        mend = renew if "expired" in message else _CA
         return [failed(name, EXIT_TRANSPORT, message, mend, _SYNC)]
     except (OSError, MissiveError):
         return []  # the endpoint's own check has said it
@@ -162,7 +167,7 @@ def clock(skews: Mapping[str, float], newest_event: str | None) -> DoctorCheck:
         return failed(name, EXIT_CONFIG, message, _SYNC, "date -u", seconds=off)
     if off:
         message = f"the clocks of some agents are wrong: {', '.join(off)}"
-        return warned(name, message, f"on their machines: {_SYNC}", seconds=off)
+        return warned(name, message, f"{_SYNC}  # on their machines", seconds=off)
     if not skews and newest_event is None:
         return skipped(name, "no agent has said what time it is")
     return passed(name, "the clock agrees with agents and journal", seconds={a: round(s) for a, s in skews.items()})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from missive_host.doctor.findings import failed, passed, quoted, skipped, warned
+from missive_host.doctor.findings import failed, mib, passed, quoted, skipped, warned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from missive_host.store.examining import Examined
 
 EXIT_STORAGE = 75
+_LARGE = 3
+"""How many tables are named, the largest first; the data have them all."""
 _SCHEMA, _WHOLE, _WRITING = "store.sqlite_migrations", "store.integrity", "store.writable"
 
 
@@ -40,36 +42,59 @@ def store(path: Path, found: Examined) -> Iterator[DoctorCheck]:
             _WHOLE,
             EXIT_STORAGE,
             f"the store {path} is damaged: {found.damage[0]}",
-            *_mending(path, "contents"),
+            *_mending(path, "damage"),
             findings=list(found.damage),
         )
     elif found.whole:
         yield passed(_WHOLE, "SQLite finds the store in order")
     elif not found.locked and (found.version or 0) <= found.known_version:
         yield warned(_WHOLE, "the store is too large to be looked through in this time", "missive doctor --timeout 10m")
+    if found.bytes:
+        yield _size(found)
     if found.locked:
         yield failed(
             _WRITING,
             EXIT_STORAGE,
             f"the store {path} is locked: another process is in the middle of a write and does not end it",
             f"fuser -v {file}",
-            f"kill $(fuser {file} 2>/dev/null)",
+            "kill PID  # PID: of what fuser shows, the process that has stopped in the middle of its work",
         )
     elif (found.version or 0) <= found.known_version:
         yield passed(_WRITING, "the store can be written")
 
 
+def _size(found: Examined) -> DoctorCheck:
+    parts = [mib(found.bytes)]
+    parts += [f"{mib(found.free_bytes)} of it free"] if found.free_bytes else []
+    parts += [f"{mib(found.log_bytes)} of log"] if found.log_bytes else []
+    told = ((rows, table) for table, rows in found.rows.items() if rows and table != "schema_migrations")
+    parts += [f"{rows} in {table}" for rows, table in sorted(told, reverse=True)[:_LARGE]]
+    if found.oldest_event is not None:
+        parts.append(f"the journal since {found.oldest_event[:10]}")
+    return passed(
+        "store.size",
+        ", ".join(parts),
+        bytes=found.bytes,
+        free_bytes=found.free_bytes,
+        log_bytes=found.log_bytes,
+        rows=found.rows,
+        oldest_event=found.oldest_event,
+        newest_event=found.newest_event,
+    )
+
+
 def _mending(path: Path, cause: str) -> tuple[str, ...]:
     file = quoted(path)
     if cause == "access":
-        return (f"chmod 600 {file} && chmod 700 {quoted(path.parent)}", f"sudo chown $(id -u) {file}")
+        return (f"chmod 600 {file}", f"sudo chown $(id -u) {file}")
     if cause == "disk":
         return (f"df -h {quoted(path.parent)}",)
-    return (
-        "missive store restore BACKUP  (of missive store backup)",
-        f"mv {file} {quoted(f'{path}.broken')}",
-        f"sqlite3 {quoted(f'{path}.broken')} .recover | sqlite3 {file}",
-    )
+    saved = quoted(f"{path}.recovered")
+    restore = "missive store restore BACKUP  # BACKUP: a file that missive store backup has made"
+    if cause == "stranger":
+        return (restore, f"missive gateway stop; mv {file} {quoted(f'{path}.away')}")
+    recover = f"(umask 077; sqlite3 {file} .recover | sqlite3 {saved})"
+    return (restore, f"{recover} && missive store restore {saved}")
 
 
 def _schema(path: Path, version: int, known: int) -> DoctorCheck:

@@ -9,6 +9,7 @@ import msgspec
 
 from missive_host.errors import MissiveError, StorageError
 from missive_host.store.connection import APPLICATION_ID, storage_error
+from missive_host.store.inspect import free_bytes, log_bytes, row_counts
 from missive_host.store.migrate import SCHEMA_VERSION
 from missive_host.store.rows import AgentRow
 
@@ -21,8 +22,15 @@ _OPERATIONS = 100_000
 _LOCK_SECONDS = 2.0
 _BUSY = 5
 _INTERRUPTED = 9
-_ACCESS = (3, 8, 14, 23)
-_DISK = (10, 13)
+_ENDS = """
+    SELECT (SELECT timestamp FROM events ORDER BY sequence LIMIT 1),
+           (SELECT timestamp FROM events ORDER BY sequence DESC LIMIT 1)
+"""
+_CAUSES: dict[Literal["stranger", "access", "disk"], tuple[int, ...]] = {
+    "stranger": (26,),
+    "access": (3, 8, 14, 23),
+    "disk": (10, 13),
+}
 
 
 class Examined(msgspec.Struct):
@@ -33,14 +41,21 @@ class Examined(msgspec.Struct):
     version: int | None = None
     error: StorageError | None = None
     """Why it cannot be opened or written."""
-    cause: Literal["contents", "access", "disk"] = "contents"
-    """Where that lies: in what the file holds, in who may use it, in the disk."""
+    cause: Literal["damage", "stranger", "access", "disk"] = "damage"
+    """Where that lies: in what the file holds, in that it is no store, in who may use it, in the disk."""
     locked: bool = False
     whole: bool | None = None
     """Whether SQLite finds everything in order; None: it did not come to an end in time."""
     damage: tuple[str, ...] = ()
     agents: tuple[AgentRow, ...] = ()
+    oldest_event: str | None = None
     newest_event: str | None = None
+    bytes: int = 0
+    log_bytes: int = 0
+    free_bytes: int = 0
+    """Room within the file that nothing takes."""
+    rows: dict[str, int] = {}
+    """Of each table; empty if they could not be counted in time."""
 
 
 def examine(path: Path, seconds: float) -> Examined:
@@ -64,7 +79,7 @@ def examine(path: Path, seconds: float) -> Examined:
             found.locked = True
         else:
             found.error = storage_error(error, path)
-            found.cause = "access" if _code(error) in _ACCESS else "disk" if _code(error) in _DISK else "contents"
+            found.cause = next((cause for cause, codes in _CAUSES.items() if _code(error) in codes), "damage")
     except OSError as error:
         found.cause = "access"
         found.error = StorageError(f"the store {path} cannot be read: {(error.strerror or str(error)).lower()}")
@@ -78,14 +93,17 @@ def _read(connection: sqlite3.Connection, path: Path, found: Examined, deadline:
     application = read("PRAGMA application_id").fetchone()[0]
     found.version = version = int(read("PRAGMA user_version").fetchone()[0])
     if application != APPLICATION_ID and (application or version or read("SELECT 1 FROM sqlite_schema").fetchone()):
-        found.error = StorageError(f"{path} is a database of another program")
+        found.error, found.cause = StorageError(f"{path} is a database of another program"), "stranger"
         return
     if version > SCHEMA_VERSION:
         return
+    found.bytes, found.log_bytes, found.free_bytes = path.stat().st_size, log_bytes(path), free_bytes(connection)
     connection.set_progress_handler(lambda: time.monotonic() > deadline, _OPERATIONS)
     try:
         lines = [str(row[0]) for row in read("PRAGMA integrity_check(20)")]
         found.whole, found.damage = lines == ["ok"], () if lines == ["ok"] else tuple(lines)
+        if found.whole:
+            found.rows = row_counts(connection)
     except sqlite3.OperationalError as error:
         if _code(error) != _INTERRUPTED:
             raise
@@ -95,8 +113,7 @@ def _read(connection: sqlite3.Connection, path: Path, found: Examined, deadline:
 
         try:
             found.agents = tuple(Agents(connection).list())
-            newest = read("SELECT timestamp FROM events ORDER BY sequence DESC LIMIT 1").fetchone()
-            found.newest_event = newest[0] if newest else None
+            found.oldest_event, found.newest_event = read(_ENDS).fetchone()
         except (sqlite3.Error, MissiveError, msgspec.MsgspecError):
             if found.whole:
                 raise

@@ -54,7 +54,7 @@ def inspect(path: Path) -> Inspection:
             return Inspection(
                 schema_version=version,
                 bytes=path.stat().st_size,
-                free_bytes=_number(connection, "freelist_count") * _number(connection, "page_size"),
+                free_bytes=free_bytes(connection),
                 log_bytes=log_bytes(path),
                 tables=_tables(connection),
             )
@@ -92,6 +92,11 @@ def verify(connection: Connection, path: Path) -> int:
     return version
 
 
+def free_bytes(connection: Connection) -> int:
+    """Return the room within the file that nothing takes."""
+    return _number(connection, "freelist_count") * _number(connection, "page_size")
+
+
 def log_bytes(path: Path) -> int:
     """Return the size of the write-ahead log beside a database."""
     try:
@@ -111,13 +116,16 @@ def _tables(connection: Connection) -> tuple[TableSize, ...]:
         sizes = dict(connection.execute(_SIZES).fetchall())
     except sqlite3.OperationalError:  # built without dbstat
         sizes = {}
-    names = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name").fetchall()
     return tuple(
-        TableSize(
-            name=name,
-            rows=int(connection.execute(f'SELECT COUNT(*) FROM "{name}"').fetchone()[0]),  # noqa: S608 - from the schema
-            bytes=sizes.get(name),
-        )
+        TableSize(name=name, rows=rows, bytes=sizes.get(name)) for name, rows in row_counts(connection).items()
+    )
+
+
+def row_counts(connection: Connection) -> dict[str, int]:
+    """Return how many rows each table has."""
+    names = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name").fetchall()
+    return {
+        name: int(connection.execute(f'SELECT COUNT(*) FROM "{name}"').fetchone()[0])  # noqa: S608 - from the schema
         for (name,) in names
         if not name.startswith("sqlite_")
-    )
+    }

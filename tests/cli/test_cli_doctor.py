@@ -5,7 +5,9 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
+import re
 import resource
+import shutil
 import signal
 import socket
 import sqlite3
@@ -25,9 +27,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from support.misbehaving import Exchange, Misbehaving, Start, reply
+from support.secrets import planted
 from support.terminals import AtTerminal
 
 from missive_host.config.paths import profile_paths
+from missive_host.doctor.machine import disk, folders
 from missive_host.folders import make_private
 from missive_host.gateway.control import control_path
 
@@ -36,7 +40,28 @@ if TYPE_CHECKING:
 
     from missive_host.demo.fleet import AgentProcess
 
-SECRET = "a-secret-that-nobody-may-see-0451"
+SECRET = planted("doctor")
+
+
+COMMANDS = (
+    "missive", "export", "unset", "kill", "fuser", "sudo", "chmod", "mv", "curl", "pip", "ssh", "(umask", "read",
+    "keyring", "${EDITOR:-vi}",
+)  # fmt: skip
+
+
+def harm_of(hint: str) -> str:
+    """Say what would be wrong if somebody typed a hint without thinking; nothing, if that is all right."""
+    command, _, remark = hint.partition("  # ")
+    if re.search(r"\brm\b|\bdd\b|\bmkfs|\bkill\b.*[$`0-9]|--force|--yes", command):
+        return "it takes away what cannot be had back"
+    if ">" in command and "set -C" not in command:
+        return "it writes over a file"
+    if re.search(r"chmod .*(\s/(tmp|home|etc|usr|var|root)?$|-R)|chown .*(\s/\w*$|-R)", command):
+        return "it is about more than what is missive's"
+    if re.match(r"[(]?[$]?[\w{}:-]+", command).group() not in COMMANDS:  # type: ignore[union-attr]
+        return ""  # advice in words
+    values = re.findall(r"(?<![\w$/.-])/?(?:URL|NAME|PID|BACKUP|FILE|FOLDER|PATH|CONFIG)\b", command)
+    return "".join(f"what {value} stands for is not said" for value in values if f"{value}:" not in remark)
 
 
 class Home:
@@ -61,11 +86,10 @@ class Home:
         done = subprocess.run(
             self.missive.argv("doctor", "--json", *words),
             env=self.missive.env,
-            cwd=self.missive.home,
             capture_output=True,
             text=True,
             timeout=90,
-            **options,
+            **{"cwd": self.missive.home, **options},
         )
         assert done.returncode == code, (done.stdout, done.stderr)
         assert SECRET not in done.stdout + done.stderr
@@ -79,6 +103,8 @@ class Home:
             assert (error["category"], error["exit_code"]) == ("orchestration", code)
         for check in data["checks"]:
             assert check["hints"] or check["status"] in ("pass", "skipped"), check
+            for hint in check["hints"]:
+                assert not harm_of(hint), hint
         return {check["id"]: check for check in data["checks"]}
 
     def fails(self, check: str, *words: str, code: int, says: str, mends: str, **options: Any) -> dict[str, Any]:
@@ -174,10 +200,68 @@ def test_a_disk_that_takes_nothing(home: Home) -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (1024, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
 
+    home.missive.env["PYTHONDONTWRITEBYTECODE"] = "1"  # Python would leave a part of a module, and use that ever after
     home.fails("disk.space", code=75, says="nothing can be written", mends="df -h", preexec_fn=limit)
 
 
+@pytest.mark.parametrize(
+    ("mebibytes", "status"), [(1, "fail"), (31, "fail"), (33, "warning"), (500, "warning"), (513, "pass")]
+)
+def test_a_disk_that_is_getting_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mebibytes: int, status: str
+) -> None:
+    usage = shutil.disk_usage(tmp_path)._replace(free=mebibytes * 1024 * 1024)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    check = disk(profile_paths("default", {"MISSIVE_HOME": str(tmp_path), "HOME": str(tmp_path)}))
+    assert check.status == status
+    assert f"{mebibytes} MiB free" in check.message
+    assert bool(check.hints) == (status != "pass")
+    assert not any(map(harm_of, check.hints))
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_folder_that_this_user_cannot_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exists: bool) -> None:
+    """Root can write everywhere, so here nobody can write in this one."""
+    paths = profile_paths("default", {"MISSIVE_HOME": str(tmp_path / "home"), "HOME": str(tmp_path)})
+    if exists:
+        paths.state.mkdir(parents=True)
+    monkeypatch.setattr(os, "access", lambda path, _: path not in (tmp_path, paths.state))
+    check = next(iter(folders(paths)))
+    assert (check.status, check.exit_code) == ("fail", 75)
+    assert f"cannot write in {paths.state if exists else tmp_path}" in check.message
+    assert check.hints[0] == f"chmod u+rwx {paths.state if exists else tmp_path}"
+    monkeypatch.setattr(os, "geteuid", lambda: 4711)
+    check = next(iter(folders(paths)))
+    own = f"sudo chown $(id -u) {paths.state}" if exists else f"sudo install -d -m 700 -o $(id -u) {paths.state}"
+    assert check.hints[0] == own
+    assert not any(map(harm_of, check.hints))
+
+
+def test_a_store_in_a_folder_of_many(home: Home) -> None:
+    """No hint changes who may use a folder that is not missive's own."""
+    many = home.missive.home / "many"
+    many.mkdir()
+    home.config(f'[storage]\ndatabase_path = "{many}/missive.sqlite3"\n')
+    many.chmod(0o1777)
+    assert home.look(code=0)["state.paths"]["status"] == "pass"
+    many.chmod(0o777)
+    home.fails("state.paths", code=75, says="other users can change what is in", mends="`database_path`")
+
+
 # --- the store
+
+
+def test_what_the_store_takes_is_told(home: Home) -> None:
+    home.missive.ok("agent", "add", "one", "http://127.0.0.1:9")
+    found = home.look(code=69)["store.size"]
+    assert found["status"] == "pass"
+    assert found["data"]["bytes"] == home.store.stat().st_size
+    assert found["data"]["rows"]["agents"] == 1
+    assert found["data"]["rows"]["events"] >= 1
+    assert found["data"]["oldest_event"] <= found["data"]["newest_event"]
+    assert "MiB, " in found["message"]
+    assert "1 in agents" in found["message"]
+    assert f"the journal since {found['data']['oldest_event'][:10]}" in found["message"]
 
 
 def test_a_damaged_store(home: Home) -> None:
@@ -213,7 +297,7 @@ def test_a_locked_store(home: Home) -> None:
     connection = sqlite3.connect(home.store, isolation_level=None)
     connection.execute("BEGIN IMMEDIATE")
     try:
-        home.fails("store.writable", code=75, says="is locked", mends=f"fuser {home.store}")
+        home.fails("store.writable", code=75, says="is locked", mends=f"fuser -v {home.store}")
     finally:
         connection.close()
 
@@ -227,6 +311,25 @@ def test_a_missing_secret(home: Home, agent: AgentProcess) -> None:
     assert "credentials.main" in home.look(code=77)["a2a.endpoints.echo"]["message"]
 
 
+def test_a_file_of_a_secret_that_is_not_there_or_that_others_can_read(home: Home) -> None:
+    file = home.missive.home / "token"
+    home.config(f'[auth_refs.main]\nfile = "{file}"\n')
+    home.fails(
+        "credentials.main", code=77, says=str(file), mends=f'set -C; read -rs VALUE && printf %s "$VALUE" > {file}'
+    )
+    file.write_text("x")
+    file.chmod(0o644)
+    home.fails("credentials.main", code=77, says=str(file), mends=f"chmod 600 {file}")
+    file.chmod(0o600)
+    assert home.look(code=0)["credentials.main"]["status"] == "pass"
+
+
+def test_an_agent_that_asks_for_a_credential(home: Home, bearer_agent: AgentProcess) -> None:
+    home.missive.ok("agent", "add", "safe", bearer_agent.url)
+    home.fails("a2a.endpoints.safe", code=77, says="asks for", mends="agent update safe --auth-ref NAME  # NAME:")
+
+
+@pytest.mark.secrets_in("config.toml")
 def test_a_secret_is_never_shown(home: Home, agent: AgentProcess) -> None:
     home.config(
         f'[auth_refs.main]\nenv = "TOKEN"\n[agents.echo]\nbase_url = "{agent.url}/{SECRET}"\nauth_ref = "main"\n'
@@ -403,10 +506,11 @@ def test_a_gateway_that_is_dead_with_its_socket_left(home: Home) -> None:
     with home.missive.start(
         "gateway", "run", "--port", "0", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as gateway:
-        _wait(lambda: home.missive.run("gateway", "status", "--quiet").returncode == 0)
-        assert home.look(code=0)["gateway.status"]["status"] == "pass"
-        gateway.kill()
-        gateway.wait()
+        try:
+            _wait(lambda: home.missive.run("gateway", "status", "--quiet").returncode == 0)
+            assert home.look(code=0)["gateway.status"]["status"] == "pass"
+        finally:
+            gateway.kill()
     home.fails("gateway.status", code=69, says="is dead and has left its socket", mends="missive gateway run")
 
 
@@ -423,6 +527,21 @@ def test_what_a_gateway_has_made_is_for_its_user_alone(home: Home) -> None:
         assert checks["state.paths"]["status"] == "pass", checks["state.paths"]
         gateway.terminate()
         assert gateway.wait() == 0
+
+
+def test_a_gateway_that_is_not_ready(home: Home) -> None:
+    """It runs, and where an adapter's folder should be there is a file."""
+    (home.missive.home / "in").write_text("in the way")
+    home.config(
+        '[gateway]\nbind_address = "127.0.0.1:0"\n[adapters.drop]\nkind = "file-drop"\n'
+        f'[adapters.drop.settings]\ninbox = "{home.missive.home}/in"\noutbox = "{home.missive.home}/out"\n'
+    )
+    with home.missive.start("gateway", "run", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as gateway:
+        _wait(lambda: home.missive.run("gateway", "status", "--quiet").returncode == 0)
+        try:
+            home.fails("gateway.status", code=69, says="not ready: adapter 'drop'", mends="missive gateway status")
+        finally:
+            gateway.kill()
 
 
 def _wait(done: Any) -> None:

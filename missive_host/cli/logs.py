@@ -134,7 +134,9 @@ def _tail(text: str | None, values: dict[str, Any]) -> int | None:
     if text == "all":
         return None
     if not (text.isascii() and text.isdigit() and len(text) < 10):
-        raise ValidationError(f"--tail: expected a whole number or `all`, not '{text[:64]}'")
+        raise ValidationError(
+            f"--tail: expected a whole number or `all`, not '{text[:64]}'", help="such as -n 20, or -n all"
+        )
     return int(text)
 
 

@@ -142,8 +142,12 @@ class Json(_Format):
         trace = current_trace()
         if trace is not None:
             line["trace_id"], line["span_id"] = trace.trace_id, trace.span_id
-        for name, value in current_fields().items():
-            line.setdefault(name, self.text(value))
+        fields = current_fields()
+        if fields:
+            joined = "\n".join(fields.values())
+            clean = self._scrub(joined) == joined and len(joined) <= LONGEST  # at once, since it nearly always is
+            for name, value in fields.items():
+                line.setdefault(name, value if clean else self.text(value))
         if attached := self.attached(record):
             line["extra"] = attached
         if exception := self.exception(record):

@@ -20,6 +20,8 @@ from missive_host.security.redact import Redactor
 from missive_host.store.examining import Examined, examine
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from missive_host.a2a.client import Connections
     from missive_host.config import Settings
     from missive_host.errors import ConfigError
@@ -106,7 +108,7 @@ class _Run:
             self.checks.append(skipped("gateway.status", reason))
             self._store_known.set()
         else:
-            group.start_soon(self._probe, "state.paths", lambda: machine.folders(settings.paths))
+            group.start_soon(self._probe, "state.paths", lambda: machine.folders(settings.paths, _log(settings)))
             group.start_soon(self._probe, "disk.space", lambda: (machine.disk(settings.paths),))
             group.start_soon(self._look_at_store)
             group.start_soon(self._probe, "gateway.status", lambda: (daemon.gateway(settings, seconds),))
@@ -304,6 +306,11 @@ async def _in_thread(work: Callable[[], T]) -> T:
 
     Thread(target=run, name="missive doctor", daemon=True).start()
     return await done
+
+
+def _log(settings: Settings) -> Path | None:
+    """Return the file of the gateway's log, if it has one."""
+    return None if settings.config.logging.destination == "stderr" else settings.log_file
 
 
 def _configured(alias: str, block: AgentBlock) -> remote.Agent:

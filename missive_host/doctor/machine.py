@@ -73,13 +73,15 @@ def _mending(message: str) -> tuple[str, ...]:
     return ("missive config path",)
 
 
-def folders(paths: Paths) -> Iterator[DoctorCheck]:
-    """Check that the folders and the store belong to this user alone and can be written."""
-    own = _own(paths)
+def folders(paths: Paths, log: Path | None = None) -> Iterator[DoctorCheck]:
+    """Check that the folders, the store and the log belong to this user alone and can be written."""
+    logs = () if log is None else (log,)
+    # A folder of the system's, such as /var/log, is not ours to be closed to others.
+    own = {**_own(paths), **dict.fromkeys(file.parent for file in logs if paths.state in file.parents)}
     broken = [found for folder in own if (found := _folder(folder)) is not None]
     if paths.database.parent not in own and (found := _folder(paths.database.parent, own=False)) is not None:
         broken.append(found)
-    broken += [found for file in _files(paths) if (found := _file(file)) is not None]
+    broken += [found for file in (*_files(paths), *logs) if (found := _file(file)) is not None]
     if broken:
         yield from broken
     else:

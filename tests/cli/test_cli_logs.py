@@ -242,6 +242,27 @@ def test_flags_and_environment_have_the_last_word(missive) -> None:  # type: ign
     assert "the gateway has stopped" in missive.ok("logs")
 
 
+def test_the_doctor_looks_at_it(missive) -> None:  # type: ignore[no-untyped-def]
+    def found() -> dict[str, Any]:
+        done = missive.run("doctor", "--json")
+        checks = json.loads(done.stdout)["data"]["checks"]
+        check: dict[str, Any] = next(each for each in checks if each["id"] == "state.paths")
+        return check
+
+    missive.ok("agent", "list")
+    write(missive, record(1))
+    log_file(missive).parent.chmod(0o700)
+    log_file(missive).chmod(0o644)
+    assert found()["status"] == "warning"
+    log_file(missive).chmod(0o600)
+    assert found()["status"] == "pass"
+    log_file(missive).unlink()
+    log_file(missive).parent.rmdir()
+    log_file(missive).parent.write_text("in the way")
+    assert found()["status"] == "fail"
+    assert found()["hints"][0].startswith("mv ")
+
+
 def test_other_commands_write_no_file(missive) -> None:  # type: ignore[no-untyped-def]
     missive.run("send", "nobody", "hi", "-vvv")
     missive.run("agent", "list", "-vvv")

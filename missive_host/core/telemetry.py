@@ -46,7 +46,7 @@ def telemetry_of(core: Core, *, long: bool) -> Iterator[Telemetry | None]:
     `long`: spans are sent from time to time. Raises `ConfigError` if what it takes is not installed, and what
     `Secrets.resolve` raises.
     """
-    opened = open_telemetry(core)
+    opened = open_telemetry(core, timeout=None if long else LAST_SECONDS)
     if opened is None:
         yield None
         return
@@ -58,6 +58,8 @@ def telemetry_of(core: Core, *, long: bool) -> Iterator[Telemetry | None]:
     finally:
         if opened.spans is not None:
             opened.spans.close(LAST_SECONDS)
+        if opened.metrics is not None:
+            opened.metrics.close()
 
 
 @contextmanager
@@ -111,8 +113,11 @@ def wanted_urls(block: TelemetryBlock, environ: Mapping[str, str]) -> dict[str, 
     return found
 
 
-def open_telemetry(core: Core) -> Telemetry | None:
-    """Return what sends traces and metrics; None if nothing is to be sent. Raises as `telemetry_of`."""
+def open_telemetry(core: Core, *, timeout: float | None = None) -> Telemetry | None:
+    """Return what sends traces and metrics; None if nothing is to be sent. `timeout`: seconds for a batch.
+
+    Raises as `telemetry_of`.
+    """
     settings = core.settings
     block, environ = settings.config.telemetry, settings.environ
     urls = wanted_urls(block, environ)
@@ -140,6 +145,7 @@ def open_telemetry(core: Core) -> Telemetry | None:
         headers=headers or None,
         attributes=_resource(block, environ, core.profile),
         redact=core.redactor.text,
+        timeout=timeout,
     )
     return Telemetry(target, _sampler(block, environ), _interval(environ))
 

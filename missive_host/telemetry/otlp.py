@@ -50,6 +50,8 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     """Of the resource: ``service.name`` …"""
     redact: Callable[[str], str] = str
     """Takes secrets out of a text."""
+    timeout: float | None = None
+    """Seconds for a batch, with all its retries."""
 
     def resource(self) -> Resource:
         from opentelemetry.sdk.resources import Resource
@@ -65,7 +67,11 @@ class Voice(logging.Filter):
         self._what = what
         self.reason = ""
         self.failing = False
-        logging.getLogger(exporter).addFilter(self)
+        self._logger = logging.getLogger(exporter)
+        self._logger.addFilter(self)
+
+    def close(self) -> None:
+        self._logger.removeFilter(self)
 
     def filter(self, record: logging.LogRecord) -> bool:
         self.reason = record.getMessage()
@@ -96,6 +102,7 @@ class SpanExport:
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
         self._stopping = False
+        self._sending = 0
         self._voice = Voice("opentelemetry.exporter.otlp.proto.http.trace_exporter", "spans")
         self.exported = 0
         self.lost = 0
@@ -128,11 +135,16 @@ class SpanExport:
         if self._thread is not None:
             self._thread.join(seconds)
             if self._thread.is_alive():
-                log.warning("not all spans could be sent within %g s: %d are lost", seconds, len(self._queue))
-            elif self.lost:
-                log.info("%d spans were lost", self.lost)
+                left = len(self._queue) + self._sending
+                log.warning("not all spans could be sent within %g s: %d are lost", seconds, left)
+                if self._made is not None:
+                    self._made.shutdown()  # ends its retries
+                return
+        if self.lost:
+            log.info("%d spans were lost", self.lost)
         if self._made is not None:
             self._made.shutdown()
+        self._voice.close()
 
     # --- the thread
 
@@ -152,11 +164,13 @@ class SpanExport:
             if self._made is None:
                 self._made = self._make()
                 self._resource = self._target.resource()
+            self._sending = len(spans)
             sent = self._made.export([self._readable(span) for span in spans]) is SpanExportResult.SUCCESS
         except Exception as error:
             log.debug("spans", exc_info=True)
             self._voice.reason = type(error).__name__
             sent = False
+        self._sending = 0
         if sent:
             self.exported += len(spans)
             self._voice.succeeded(self.lost)
@@ -167,7 +181,8 @@ class SpanExport:
     def _exporter(self) -> SpanExporter:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
-        return OTLPSpanExporter(endpoint=self._target.urls["traces"], headers=self._target.headers)
+        target = self._target
+        return OTLPSpanExporter(endpoint=target.urls["traces"], headers=target.headers, timeout=target.timeout)
 
     def _readable(self, span: Span) -> ReadableSpan:
         from opentelemetry.sdk.trace import ReadableSpan
@@ -267,6 +282,7 @@ class MetricExport:
     def close(self) -> None:
         if self._exporter is not None:
             self._exporter.shutdown()
+        self._voice.close()
 
     def _data(self, readings: Sequence[Reading]) -> Any:
         from opentelemetry.sdk.metrics.export import Metric, MetricsData, ResourceMetrics, ScopeMetrics

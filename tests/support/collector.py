@@ -109,3 +109,22 @@ class Collector:
         """Return the one span of this name."""
         (found,) = [span for span in self.spans if span.name == name]
         return found
+
+
+def seen_by_agent(answer: Any) -> dict[str, Any]:
+    """Return what the agent has told of the request that it got."""
+    found: list[Any] = []
+
+    def look(value: Any) -> None:
+        if isinstance(value, dict):
+            if "traceparent" in value and "a2a-version" in value:
+                found.append(value)
+            for each in value.values():
+                look(each)
+        elif isinstance(value, list):
+            for each in value:
+                look(each)
+
+    look(answer)
+    told: dict[str, Any] = found[0]
+    return told

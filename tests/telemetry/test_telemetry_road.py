@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from support.collector import Collector, GotSpan
+from support.collector import Collector, GotSpan, seen_by_agent
 from support.gateways import GatewayProcess
 
 from missive_host import commands as c
@@ -99,25 +99,6 @@ def asked(running: GatewayProcess, token: str, frame: dict[str, Any], **headers:
     )
     assert answer.status_code == 200, answer.text
     return answer.json()
-
-
-def seen_by_agent(answer: Any) -> dict[str, Any]:
-    """Return what the agent has told of the request that it got."""
-    found: list[Any] = []
-
-    def look(value: Any) -> None:
-        if isinstance(value, dict):
-            if "traceparent" in value and "a2a-version" in value:
-                found.append(value)
-            for each in value.values():
-                look(each)
-        elif isinstance(value, list):
-            for each in value:
-                look(each)
-
-    look(answer)
-    told: dict[str, Any] = found[0]
-    return told
 
 
 @pytest.mark.parametrize("binding", BINDINGS)

@@ -15,6 +15,7 @@ from routing import measure_routing
 from start import measure_start
 from stdio import measure_stdio
 from store import measure_store
+from telemetry import measure_telemetry
 
 
 def main() -> None:
@@ -33,6 +34,7 @@ def main() -> None:
         lambda: measure_files(500, 30),
         lambda: measure_receipts(10_000),
         lambda: measure_gateway_start(100_000, 5),
+        lambda: measure_telemetry(5, 1024, 16),
         lambda: measure_memory(options.frames, 2_500, 32),
     ]
     reports = []

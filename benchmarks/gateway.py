@@ -58,9 +58,9 @@ START_GOAL = 1.5
 
 
 class GatewayProcess:
-    """``missive gateway run`` in a home, with an HTTP door and, with `drop`, one of files."""
+    """``missive gateway run`` in a home, with an HTTP door and, with `drop`, one of files; `more` is further config."""
 
-    def __init__(self, home: Path, *, drop: Path | None = None, any_order: bool = False) -> None:
+    def __init__(self, home: Path, *, drop: Path | None = None, any_order: bool = False, more: str = "") -> None:
         config = home / "missive.toml"
         text = '[gateway]\nbind_address = "127.0.0.1:0"\ndrain = "100ms"\n\n[adapters.web]\nkind = "http"\n'
         if drop is not None:
@@ -68,7 +68,7 @@ class GatewayProcess:
                 '\n[adapters.drop]\nkind = "file-drop"\n\n[adapters.drop.settings]\n'
                 f'inbox = "{drop}/in"\noutbox = "{drop}/out"\nany_order = {str(any_order).lower()}\n'
             )
-        config.write_text(text)
+        config.write_text(text + more)
         began = perf_counter()
         self.process = subprocess.Popen(
             [*missive("--config", str(config), "gateway", "run", "--ndjson")],

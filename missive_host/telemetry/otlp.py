@@ -74,7 +74,7 @@ class Voice(logging.Filter):
         self._logger.removeFilter(self)
 
     def filter(self, record: logging.LogRecord) -> bool:
-        self.reason = record.getMessage()
+        self.reason = self.reason or record.getMessage()  # the first says what is wrong, the last that it is given up
         return False
 
     def failed(self) -> None:
@@ -83,11 +83,13 @@ class Voice(logging.Filter):
             log.warning(
                 "the collector does not take %s; this is not said again until it does: %s", self._what, self.reason
             )
+        self.reason = ""
 
     def succeeded(self, lost: int) -> None:
         if self.failing:
             self.failing = False
             log.warning("the collector takes %s again; %d were lost", self._what, lost)
+        self.reason = ""
 
 
 class SpanExport:
@@ -257,9 +259,17 @@ class MetricExport:
         self._exporter: Any = None
         self._voice = Voice("opentelemetry.exporter.otlp.proto.http.metric_exporter", "metrics")
         self._lost = 0
+        self._sending = threading.Lock()
 
     def send(self, readings: Sequence[Reading]) -> None:
-        """Send them; never raises."""
+        """Send them, unless another is still being sent; never raises."""
+        if self._sending.acquire(blocking=False):
+            try:
+                self._send(readings)
+            finally:
+                self._sending.release()
+
+    def _send(self, readings: Sequence[Reading]) -> None:
         from opentelemetry.sdk.metrics.export import MetricExportResult
 
         try:
@@ -282,7 +292,8 @@ class MetricExport:
     def close(self) -> None:
         if self._exporter is not None:
             self._exporter.shutdown()
-        self._voice.close()
+        if not self._sending.locked():
+            self._voice.close()
 
     def _data(self, readings: Sequence[Reading]) -> Any:
         from opentelemetry.sdk.metrics.export import Metric, MetricsData, ResourceMetrics, ScopeMetrics

@@ -57,12 +57,7 @@ def cell(text: str) -> str:
 
 def commands() -> str:
     """Return the reference of the command line."""
-    root = make_root()
-    # An empty file for a configuration, so that the one of whoever runs this does not count.
-    app = App(("--config", os.devnull))
-    app.look_ahead()
-    context = click.Context(root, info_name="missive", obj=app)
-    found = list(_walk(root, context))
+    found = list(walk(*open_root()))
     lines = ["| Command | |", "| --- | --- |"]
     lines += [
         f"| [`{path}`](#{_anchor(path)}) | {cell(command.get_short_help_str(200))} |" for path, command, _ in found
@@ -74,7 +69,15 @@ def commands() -> str:
     return "\n".join(lines)
 
 
-def _walk(group: Group, context: click.Context) -> Iterator[tuple[str, Command | Group, click.Context]]:
+def open_root() -> tuple[Group, click.Context]:
+    """Return the root command, and a context for it in which the configuration of whoever runs this does not count."""
+    app = App(("--config", os.devnull))
+    app.look_ahead()
+    root = make_root()
+    return root, click.Context(root, info_name="missive", obj=app)
+
+
+def walk(group: Group, context: click.Context) -> Iterator[tuple[str, Command | Group, click.Context]]:
     for name in group.list_commands(context):
         command = group.get_command(context, name)
         if not isinstance(command, Command | Group) or command.hidden or not _is_ours(group, name, context):
@@ -82,7 +85,7 @@ def _walk(group: Group, context: click.Context) -> Iterator[tuple[str, Command |
         inner = click.Context(command, info_name=name, parent=context, obj=context.obj)
         yield inner.command_path, command, inner
         if isinstance(command, Group):
-            yield from _walk(command, inner)
+            yield from walk(command, inner)
 
 
 def _is_ours(group: Group, name: str, context: click.Context) -> bool:
@@ -103,7 +106,7 @@ def _command(path: str, command: Command | Group, context: click.Context) -> lis
     own = command.own_params()
     arguments = [param for param in own if isinstance(param, click.Argument)]
     options = [param for param in own if isinstance(param, click.Option)]
-    usage = " ".join([path, *(_argument(param) for param in arguments), *(["[OPTIONS]"] if options else [])])
+    usage = " ".join([path, *(argument(param) for param in arguments), *(["[OPTIONS]"] if options else [])])
     if isinstance(command, Group):
         usage += " COMMAND"
     lines = [*_paragraphs(command.help or ""), "", "```text", usage, "```"]
@@ -114,7 +117,7 @@ def _command(path: str, command: Command | Group, context: click.Context) -> lis
     described = [param for param in arguments if getattr(param, "description", "")]
     if described:
         lines += ["", "| Argument | |", "| --- | --- |"]
-        lines += [f"| `{_argument(param)}` | {cell(getattr(param, 'description', ''))} |" for param in described]
+        lines += [f"| `{argument(param)}` | {cell(getattr(param, 'description', ''))} |" for param in described]
     if options:
         lines += ["", *_options(options)]
     if command.examples and not isinstance(command, Group):
@@ -126,7 +129,7 @@ def _paragraphs(text: str) -> list[str]:
     return inspect.cleandoc(text).splitlines()
 
 
-def _argument(param: click.Argument) -> str:
+def argument(param: click.Argument) -> str:
     name = param.metavar or (param.name or "").upper()
     return name if param.required or name.startswith("[") else f"[{name}]"
 

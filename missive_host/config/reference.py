@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import types
+from collections.abc import Iterator
 from json import dumps
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -53,7 +54,11 @@ _NAMED = (
 
 def markdown() -> str:
     """Return a heading and a table of keys for every table of the config."""
-    return "\n".join(line for title, struct in TABLES for line in _section(title, struct)).strip() + "\n"
+    lines: list[str] = []
+    for title, about, keys in tables():
+        lines += ["", f"### {title}", "", about, "", "| Key | Type | Default | |", "| --- | --- | --- | --- |"]
+        lines += [f"| `{key.name}` | {key.type} | {key.default} | {key.description} |" for key in keys]
+    return "\n".join(lines).strip() + "\n"
 
 
 def refreshed(document: str) -> str:
@@ -63,13 +68,25 @@ def refreshed(document: str) -> str:
     return f"{before}{BEGIN}\n\n{markdown()}\n{END}{after}"
 
 
-def _section(title: str, struct: type[msgspec.Struct]) -> list[str]:
-    rows = [
-        f"| `{info.name}` | {_type(info.type)} | {_default(info)} | {_description(info.type)} |"
-        for info in msgspec.structs.fields(struct)
-    ]
-    about = (struct.__doc__ or "").strip().splitlines()[0]
-    return ["", f"### {title}", "", about, "", "| Key | Type | Default | |", "| --- | --- | --- | --- |", *rows]
+class Key(msgspec.Struct, frozen=True):
+    """One key of a table; `type` and `default` have in back quotes what one types."""
+
+    name: str
+    type: str
+    default: str
+    description: str
+
+
+def tables() -> Iterator[tuple[str, str, list[Key]]]:
+    """Yield each table of the config: its title, a sentence about it, its keys."""
+    for title, struct in TABLES:
+        about = (struct.__doc__ or "").strip().splitlines()[0]
+        fields = msgspec.structs.fields(struct)
+        yield (
+            title,
+            about,
+            [Key(each.name, _type(each.type), _default(each), _description(each.type)) for each in fields],
+        )
 
 
 def _description(annotation: Any) -> str:

@@ -516,7 +516,8 @@ def test_a_gateway_that_is_dead_with_its_socket_left(home: Home) -> None:
 
 def test_what_a_gateway_has_made_is_for_its_user_alone(home: Home) -> None:
     home.config(
-        '[gateway]\nbind_address = "127.0.0.1:0"\n[sinks.lines]\nkind = "jsonl"\n[sinks.lines.settings]\npath = "lines.jsonl"\n'
+        '[gateway]\nbind_address = "127.0.0.1:0"\n[sinks.lines]\nkind = "jsonl"\n'
+        '[sinks.lines.settings]\npath = "lines.jsonl"\n'
         '[adapters.drop]\nkind = "file-drop"\n[adapters.drop.settings]\ninbox = "in"\noutbox = "out"\n'
     )
     (home.missive.home / "in").mkdir()

@@ -176,12 +176,17 @@ def test_what_is_in_the_wheel(wheel: Path) -> None:
         names = set(archive.namelist())
         metadata = archive.read(f"missive_host-{VERSION}.dist-info/METADATA").decode()
     expected = {"missive_host/py.typed", "missive_host/cli/__init__.py", "missive_stdio/__init__.py"}
+    expected.add("missive_host/skills/missive/SKILL.md")
+    data = f"missive_host-{VERSION}.data"
+    pages = [path.relative_to(ROOT).as_posix() for path in (ROOT / "man").glob("man*/*")]
+    assert "man/man1/missive-send.1" in pages
+    expected |= {f"{data}/data/share/{page}" for page in pages}
     for top, place in (("contracts", "missive_host/_contracts"), ("missive_host/store/migrations",) * 2, TEMPLATES):
         files = [path for path in (ROOT / top).rglob("*") if path.suffix in (".json", ".sql", ".md", ".in")]
         assert files, top
         expected |= {f"{place}/{path.relative_to(ROOT / top).as_posix()}" for path in files}
     assert expected <= names
-    tops = {"missive_host", f"missive_host-{VERSION}.dist-info", *BUILT_IN.values()}
+    tops = {"missive_host", data, f"missive_host-{VERSION}.dist-info", *BUILT_IN.values()}
     assert {name.split("/")[0] for name in names} == tops
     assert [name for name in names if re.search(r"(^|/)(test_[^/]*|conftest)[.]py$|[.](pyc|mjs)$", name)] == []
     assert f"missive_host-{VERSION}.dist-info/licenses/LICENSE" in names
@@ -211,6 +216,13 @@ def test_the_contracts_are_there(installed: Installed) -> None:
     document = installed.work / "document.json"
     document.write_text(installed.ok("task", "list", "--json"))
     installed.ok("contract", "validate", str(document))
+
+
+def test_the_manual_pages_lie_where_man_looks_beside_the_program(installed: Installed) -> None:
+    prefix = installed.python("import json, sys; print(json.dumps(sys.prefix))")
+    for page in ("man1/missive.1", "man1/missive-send.1", "man5/missive.toml.5"):
+        assert (Path(prefix) / "share" / "man" / page).is_file()
+    assert installed.ok("skill", "show").startswith("---\nname: missive\n")
 
 
 def test_frames_go_to_an_agent_and_back(installed: Installed, agent: AgentProcess) -> None:

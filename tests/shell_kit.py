@@ -30,6 +30,7 @@ CASES = {
     "missive --config s-file.toml intake list --adapter in": "missive --config s-file.toml intake list --adapter inbox",
     "missive plugin show std": "missive plugin show stdio",
     "missive completion fi": "missive completion fish",
+    "~/bin/missive send al": "{home}/bin/missive send alpha",
     "missive send nobody-of-this-na": "missive send nobody-of-this-na",
 }
 """What is typed, and the words that are there after TAB."""
@@ -47,6 +48,8 @@ def a_home(missive: Any) -> None:
     missive.ok("agent", "add", "alpha", "http://127.0.0.1:1")
     missive.ok("agent", "list", "--profile", "work")
     missive.ok("context", "create", "--name", "trip")
+    (missive.home / "bin").mkdir()
+    (missive.home / "bin" / "missive").symlink_to(f"{sysconfig.get_path('scripts')}/missive")
     for each in ("it's", HOSTILE):
         missive.ok("context", "create", "--id", each)
 
@@ -54,7 +57,7 @@ def a_home(missive: Any) -> None:
 def check_all(missive: Any, at_prompt: Shell) -> None:
     wrong = []
     for typed, whole in CASES.items():
-        expected = whole.replace("{hostile}", HOSTILE).split(" ")
+        expected = whole.replace("{hostile}", HOSTILE).replace("{home}", str(missive.home)).split(" ")
         words = at_prompt.words(typed)
         if words != expected:
             wrong.append((typed, words, expected))

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 else:
     ParamType = click.ParamType  # generic only since click 8.4
 
-Here = Literal["adapter", "auth_ref", "binding", "contract", "env", "plugin", "policy", "profile", "reducer"]
+Here = Literal[
+    "adapter", "auth_ref", "binding", "contract", "env", "plugin", "policy", "profile", "reducer", "time_zone"
+]
 """What is not in the store."""
 _HERE: frozenset[str] = frozenset(get_args(Here))
 Names = Iterable[tuple[str, str]]
@@ -151,6 +153,12 @@ def _adapters(app: App) -> Names:
     return sorted((name, block.kind + ("" if block.enabled else ", not enabled")) for name, block in blocks.items())
 
 
+def _time_zones(_: App) -> Names:
+    from zoneinfo import available_timezones
+
+    return [(name, "") for name in sorted(available_timezones())]
+
+
 _PLACES: dict[Here, Any] = {
     "adapter": _adapters,
     "auth_ref": lambda app: [(name, "") for name in sorted(app.settings().config.auth_refs)],
@@ -161,4 +169,5 @@ _PLACES: dict[Here, Any] = {
     "policy": _policies,
     "profile": _profiles,
     "reducer": _reducers,
+    "time_zone": _time_zones,
 }

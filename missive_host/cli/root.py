@@ -111,7 +111,7 @@ class _Root(LazyGroup):
                 sections.append((SECTIONS.get(row[0], "Commands"), []))
             sections[-1][1].append(row)
         width = max(len(name) for _, rows in sections for name, _ in rows)
-        for title, rows in (*sections, ("Of plugins", self._of_plugins(ctx))):
+        for title, rows in (*sections, ("Commands of plugins", self._of_plugins(ctx))):
             if rows:
                 with formatter.section(title):
                     formatter.write_dl([(name.ljust(width), text) for name, text in rows])

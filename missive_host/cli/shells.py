@@ -35,7 +35,7 @@ _BASH = r"""_missive_completion() {
             dir*) compopt -o dirnames 2>/dev/null ;;
         esac
     done < <(_MISSIVE_COMPLETE=bash_complete _MISSIVE_WORDS="${COMP_LINE:0:COMP_POINT}" \
-        _MISSIVE_BREAKS="$COMP_WORDBREAKS" "$1" 2>/dev/null)
+        _MISSIVE_BREAKS="$COMP_WORDBREAKS" "${1/#\~/$HOME}" 2>/dev/null)
 }
 complete -o nosort -F _missive_completion missive 2>/dev/null || complete -o default -F _missive_completion missive
 """
@@ -46,7 +46,7 @@ _missive_completion() {
     local -a words_before rows
     words_before=("${(@Q)words[1,CURRENT-1]}" "${(Q)PREFIX}")
     for answer in "${(@f)$(_MISSIVE_COMPLETE=zsh_complete _MISSIVE_WORDS="${(pj:\x1f:)words_before}" \
-        "${(Q)words[1]}" 2>/dev/null)}"; do
+        "${${(Q)words[1]}/#\~/$HOME}" 2>/dev/null)}"; do
         case $answer in
             plain*) rows+=("${answer#plain?}") ;;
             file*) compset -P '--*='; _files ;;
@@ -65,8 +65,9 @@ fi
 _FISH = r"""function __missive_completion
     set -l before (commandline -opc)
     set -l current (commandline -ct)
+    set -l program (string replace -r '^~/' "$HOME/" -- $before[1])
     set -l line (string join \x1f -- $before "$current" | string collect)
-    for answer in (env _MISSIVE_COMPLETE=fish_complete _MISSIVE_WORDS=$line $before[1] 2>/dev/null)
+    for answer in (env _MISSIVE_COMPLETE=fish_complete _MISSIVE_WORDS=$line $program 2>/dev/null)
         set -l fields (string split -m 1 \t -- $answer)
         switch $fields[1]
             case plain

@@ -246,9 +246,9 @@ class _Shape(msgspec.Struct, frozen=True, kw_only=True):
             return self.field.type
         if self.choices:
             return Choices(self.choices)
-        if self.name in _AGENTS and "alias to give" not in self.description:
+        if self.plain_name in _AGENTS and "alias to give" not in self.description:
             return Known("agent")
-        return Known(_NAMED[self.name]) if self.name in _NAMED else click.STRING
+        return Known(_NAMED[self.plain_name]) if self.plain_name in _NAMED else click.STRING
 
     def value(self, raw: Any) -> Any:
         """Turn what was typed into what `convert` takes. Raises `ValidationError`."""
@@ -460,6 +460,7 @@ _NAMED: dict[str, Stored | Here] = {
     "task": "task",
     "task_id": "task",
     "token_env": "env",
+    "time_zone": "time_zone",
     "types": "event_type",
 }
 """A field to what its value is the name of."""

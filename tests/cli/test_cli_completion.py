@@ -124,6 +124,7 @@ NAMES = {
     "missive push create alpha task-1 http://127.0.0.1 --token-env MISSIVE_TEST_": ["MISSIVE_TEST_NAME"],
     "missive send alpha --bearer-token-env MISSIVE_TEST_": ["MISSIVE_TEST_NAME"],
     "missive plugin show st": ["stdio"],
+    "missive job start send alpha hi --time-zone Europe/Berl": ["Europe/Berlin"],
     "missive --no-plugin=fi": ["filedrop", "filters"],
     "missive send --group reviewers --policy round": ["round-robin"],
     "missive reduce reviewers --strategy v": ["vote"],

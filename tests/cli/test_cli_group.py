@@ -127,9 +127,8 @@ def test_the_names_of_groups_are_completed(missive) -> None:  # type: ignore[no-
     missive.ok("group", "create", "crew")
 
     def bash(line: str) -> list[str]:
-        words = line.split(" ")
-        out = missive.ok(_MISSIVE_COMPLETE="bash_complete", COMP_WORDS="\n".join(words), COMP_CWORD=str(len(words) - 1))
-        return [entry.partition(",")[2] for entry in out.splitlines() if entry]
+        out = missive.ok(_MISSIVE_COMPLETE="bash_complete", _MISSIVE_WORDS=line)
+        return [entry.partition("\t")[2] for entry in out.splitlines()]
 
     assert bash("missive group show ") == ["crew", "team"]
     assert bash("missive group add t") == ["team"]

@@ -63,7 +63,7 @@ def test_the_map_has_every_command_once_and_says_where_to_read_on(missive) -> No
         assert len(re.findall(rf"^  {name} +\S", text, re.MULTILINE)) == 1, name
     assert SECTIONS.keys() <= COMMANDS.keys()
     assert next(iter(COMMANDS)) in SECTIONS
-    for title in (*SECTIONS.values(), "Of plugins", "Exit codes", "Environment", "Read on", "Examples"):
+    for title in (*SECTIONS.values(), "Commands of plugins", "Exit codes", "Environment", "Read on", "Examples"):
         assert f"\n{title}:\n" in text
     assert missive.ok() == text
     brief = missive.ok("-h")

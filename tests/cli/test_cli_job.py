@@ -223,9 +223,8 @@ def test_jobs_and_schedules_are_completed(missive) -> None:  # type: ignore[no-u
     name = missive.ok("job", "start", "send", "echo", "hello", "--every", "1h").strip()
 
     def bash(line: str) -> list[str]:
-        words = line.split(" ")
-        out = missive.ok(_MISSIVE_COMPLETE="bash_complete", COMP_WORDS="\n".join(words), COMP_CWORD=str(len(words) - 1))
-        return [entry.partition(",")[2] for entry in out.splitlines() if entry]
+        out = missive.ok(_MISSIVE_COMPLETE="bash_complete", _MISSIVE_WORDS=line)
+        return [entry.partition("\t")[2] for entry in out.splitlines()]
 
     assert bash("missive job show ") == [job_id]
     assert bash("missive job logs job/w") == []

@@ -184,7 +184,5 @@ def test_the_shell_completes_ids(missive: Any, agent: AgentProcess) -> None:
     missive.ok("agent", "add", "echo", agent.url)
     begin(missive, "alice")
     (found,) = missive.json("session", "list")["sessions"]
-    words = missive.ok(
-        _MISSIVE_COMPLETE="bash_complete", COMP_WORDS="missive session show ", COMP_CWORD="3"
-    )  # fmt: skip
+    words = missive.ok(_MISSIVE_COMPLETE="bash_complete", _MISSIVE_WORDS="missive session show ")
     assert found["session_id"] in words

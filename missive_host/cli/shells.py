@@ -40,25 +40,27 @@ _BASH = r"""_missive_completion() {
 complete -o nosort -F _missive_completion missive 2>/dev/null || complete -o default -F _missive_completion missive
 """
 
+# The function has the file's name: the first call, which loads the file, puts it in its own place.
 _ZSH = r"""#compdef missive
-_missive_completion() {
-    local answer
+_missive() {
+    local answer none=1
     local -a words_before rows
     words_before=("${(@Q)words[1,CURRENT-1]}" "${(Q)PREFIX}")
     for answer in "${(@f)$(_MISSIVE_COMPLETE=zsh_complete _MISSIVE_WORDS="${(pj:\x1f:)words_before}" \
         "${${(Q)words[1]}/#\~/$HOME}" 2>/dev/null)}"; do
         case $answer in
             plain*) rows+=("${answer#plain?}") ;;
-            file*) compset -P '--*='; _files ;;
-            dir*) compset -P '--*='; _files -/ ;;
+            file*) compset -P '--*='; _files && none=0 ;;
+            dir*) compset -P '--*='; _files -/ && none=0 ;;
         esac
     done
-    (( $#rows )) && _describe -V missive rows
+    (( $#rows )) && _describe -V missive rows && none=0
+    return none
 }
-if [[ $zsh_eval_context[-1] == loadautofunc ]]; then
-    _missive_completion "$@"
+if [[ $funcstack[1] == _missive ]]; then
+    _missive "$@"
 else
-    compdef _missive_completion missive
+    compdef _missive missive
 fi
 """
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import subprocess
 
+import pytest
 from shell_kit import a_home, check_all, shell, with_missive_on_the_path
 
 
+@pytest.mark.timeout(300)  # many prompts, one after another
 def test_what_is_typed_is_completed_and_quoted(missive) -> None:  # type: ignore[no-untyped-def]
     a_home(missive)
     with shell(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 
+import pytest
 from shell_kit import CASES, HOSTILE, a_home, with_missive_on_the_path
 
 NEEDS = ("fish",)
@@ -20,12 +21,13 @@ def completed(missive, *lines: str) -> list[list[str]]:  # type: ignore[no-untyp
         cwd=missive.home,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=250,
     )
     assert (done.returncode, done.stderr) == (0, "")
     return [rows.splitlines() for rows in done.stdout.split("==\n")[:-1]]
 
 
+@pytest.mark.timeout(300)  # many prompts, one after another
 def test_what_is_typed_is_completed(missive) -> None:  # type: ignore[no-untyped-def]
     a_home(missive)
     found = completed(missive, *CASES)

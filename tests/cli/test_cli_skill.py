@@ -51,6 +51,7 @@ def test_it_is_lean() -> None:
 # --- what it says is so
 
 
+@pytest.mark.timeout(300)
 def test_its_commands_do_what_it_says(tmp_path: Path) -> None:
     home, folder = tmp_path / "home", tmp_path / "folder"
     home.mkdir()
@@ -64,7 +65,11 @@ def test_its_commands_do_what_it_says(tmp_path: Path) -> None:
             for step in steps(block.__class__(copy, block.line, block.language, block.text, block.marker))
         ]
         results = execute(
-            todo, folder=folder, outputs=tmp_path / "out", environment=environment(home, Path(sys.executable).parent)
+            todo,
+            folder=folder,
+            outputs=tmp_path / "out",
+            environment=environment(home, Path(sys.executable).parent),
+            seconds=250,
         )
     printed = [result.output for result in results]
     assert [result.status for result in results] == [0] * len(results), printed

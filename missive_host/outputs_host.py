@@ -214,3 +214,13 @@ class SkillInstallResult(Data, frozen=True, kw_only=True):
     version: str
     files: tuple[SkillFile, ...]
     message: str
+
+
+class ManpageResult(Data, frozen=True, kw_only=True):
+    kind = "manpage"
+    command: str
+    file_name: str
+    """The usual name of the page's file."""
+    page: str
+    """The page, in the language of man(7)."""
+    message: str

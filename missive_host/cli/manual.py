@@ -41,6 +41,15 @@ def pages() -> Mapping[str, str]:
     return made
 
 
+def page_of(name: str, root: Group, context: click.Context) -> str:
+    """Return the page of one command, a plugin's, too. Raises `click.UsageError` if there is none of this name."""
+    _, command, _ = root.resolve_command(context, [name])
+    assert isinstance(command, Command | Group)
+    inner = click.Context(command, info_name=name, parent=context, obj=context.obj)
+    below = walk(command, inner) if isinstance(command, Group) else ()
+    return _noun(inner.command_path, command, [(path, verb) for path, verb, _ in below])
+
+
 def _page(path: str) -> str:
     return path.replace(" ", "-")
 

@@ -50,6 +50,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "completion": ("missive_host.cli.completion:completion", "Print the completion script of a shell."),
     "skill": ("missive_host.cli.skill:skill", "Teach a coding agent to use missive."),
     "help": ("missive_host.cli.help:help_", "Show the help of a command."),
+    "manpage": ("missive_host.cli.help:manpage", "Print a manual page."),
 }
 SECTIONS = {
     "demo": "Messages",

@@ -67,8 +67,8 @@ HOST_OPTIONS = (
 """Flags that mean the same on every command line, so no option of a plugin may be called that."""
 HOST_NOUNS = frozenset((
     "adapter", "agent", "allreduce", "barrier", "bcast", "completion", "config", "context", "contract", "demo",
-    "doctor", "events", "gateway", "gather", "group", "help", "intake", "job", "logs", "plugin", "push", "reduce",
-    "route", "scatter", "send", "session", "skill", "store", "stream", "task", "token", "trace", "webhook",
+    "doctor", "events", "gateway", "gather", "group", "help", "intake", "job", "logs", "manpage", "plugin", "push",
+    "reduce", "route", "scatter", "send", "session", "skill", "store", "stream", "task", "token", "trace", "webhook",
 ))  # fmt: skip
 """What follows ``missive`` already: no plugin's command takes its place."""
 

@@ -106,6 +106,19 @@ def test_any_text_is_shown_as_it_is(text: str) -> None:
     assert sentence in [line.strip() for line in shown(page).splitlines()]
 
 
+def test_missive_prints_them(missive) -> None:  # type: ignore[no-untyped-def]
+    for words, file in (((), "missive.1"), (("send",), "missive-send.1"), (("missive.toml",), "missive.toml.5")):
+        text = (MAN / f"man{file[-1]}" / file).read_text("utf-8")
+        assert missive.ok("manpage", *words) == text
+        data = missive.json("manpage", *words)
+        assert (data["file_name"], data["page"]) == (file, text)
+    error = missive.error("manpage", "snd")
+    assert error["exit_code"] == 2
+    assert "did you mean 'send'?" in error["message"]
+    asked = missive.ok(_MISSIVE_COMPLETE="bash_complete", _MISSIVE_WORDS="missive manpage sen")
+    assert asked == "plain\tsend\n"
+
+
 def test_the_module_says_what_it_wrote(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "missive_host.cli.manual"]
     done = subprocess.run([*command, str(tmp_path)], capture_output=True, text=True, timeout=60)

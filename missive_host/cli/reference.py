@@ -1,7 +1,7 @@
 """The generated parts of the documentation, made from the code.
 
-``python -m missive_host.cli.reference docs/cli.md docs/output.md docs/errors.md`` writes anew what stands between the
-markers of each page; with ``--check`` it writes nothing, and leaves with 1 if a page is not fresh.
+``python -m missive_host.cli.reference docs/cli.md docs/output.md docs/errors.md docs/event-types.md`` writes anew what
+stands between the markers of each page; with ``--check`` it writes nothing, and leaves with 1 if a page is not fresh.
 
 =============================  ==============================================================
 markers                        what is between them
@@ -10,6 +10,7 @@ markers                        what is between them
 ``<!-- kinds … -->``           every ``kind`` of ``missive.output.v1`` with its fields
 ``<!-- errors … -->``          every kind of error with its exit code
 ``<!-- a2a-errors … -->``      A2A's own error names
+``<!-- events … -->``          every type of event of the journal
 =============================  ==============================================================
 """
 
@@ -35,9 +36,10 @@ BUILT_IN = "missive-host"
 
 def refreshed(page: str) -> str:
     """Return a page with what is between its markers made anew."""
-    from missive_host.cli.reference_documents import a2a_errors, errors, kinds
+    from missive_host.cli.reference_documents import a2a_errors, errors, events, kinds
 
-    for name, make in (("commands", commands), ("kinds", kinds), ("errors", errors), ("a2a-errors", a2a_errors)):
+    parts = {"commands": commands, "kinds": kinds, "errors": errors, "a2a-errors": a2a_errors, "events": events}
+    for name, make in parts.items():
         begin = f"<!-- {name}: made by missive_host.cli.reference -->"
         end = f"<!-- /{name} -->"
         if begin in page:

@@ -143,3 +143,22 @@ def a2a_errors() -> str:
     for code, name in sorted(faults._BY_CODE.items(), reverse=True):
         lines.append(f"| `{name}` | {code} | {cell(faults._HELP.get(name, ''))} |")
     return "\n".join(lines)
+
+
+# --- events
+
+
+def events() -> str:
+    """Return the reference of the events of the journal."""
+    from missive_host.core.event_types import EVENT_TYPES
+
+    lines = []
+    for about, found in EVENT_TYPES.items():
+        lines += [f"### {about}", "", "| Type | Says | `payload` |", "| --- | --- | --- |"]
+        for each in found:
+            holds = ", ".join(f"`{name}`" for name in each.holds)
+            may_hold = ", ".join(f"`{name}`" for name in each.may_hold)
+            fields = "; ".join(text for text in (holds, may_hold and f"may have {may_hold}") if text)
+            lines.append(f"| `{each.name}` | {each.says} | {fields} |")
+        lines.append("")
+    return "\n".join(lines)

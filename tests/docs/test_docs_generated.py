@@ -18,7 +18,7 @@ from missive_host.cli.reference_documents import import_kinds
 from missive_host.errors import A2AErrorInfo, ErrorReport
 from missive_host.outputs import Data, all_kinds
 
-GENERATED = ("cli.md", "output.md", "errors.md")
+GENERATED = ("cli.md", "output.md", "errors.md", "event-types.md")
 
 
 @pytest.mark.parametrize("page", GENERATED)

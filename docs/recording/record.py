@@ -140,33 +140,33 @@ def drawn(recording: Recording) -> str:
     width, height = COLUMNS * CELL + 2 * EDGE, ROWS * LINE + 2 * EDGE
     seconds = _read_times([second for second, _ in lines])
     whole = seconds[-1] + SLOWEST
-    curtain, scroll = [], []
-    for number, second in enumerate(seconds, 1):
-        percent = f"{100 * second / whole:.2f}%"
-        curtain.append(f"{percent}{{transform:translateY({number * LINE}px)}}")
-        scroll.append(f"{percent}{{transform:translateY({-max(0, number - ROWS) * LINE}px)}}")
+    scroll = "".join(
+        f"{100 * second / whole:.2f}%{{transform:translateY({-(number - ROWS) * LINE}px)}}"
+        for number, second in enumerate(seconds, 1)
+        if number > ROWS
+    )
     style = Style()
     rows = []
-    for number, (_, line) in enumerate(lines):
+    for number, (second, (_, line)) in enumerate(zip(seconds, lines, strict=True)):
         spans, style = _spans(line, style)
-        rows.append(f'<text y="{number * LINE + FONT}">{spans}</text>\n' if spans else "")
+        if spans:
+            rows.append(f'<text y="{number * LINE + FONT}" style="animation-delay:{second:.2f}s">{spans}</text>\n')
     end = -max(0, len(lines) - ROWS) * LINE
     return f"""\
 <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" width="{width:g}" role="img">
 <title>{escape(recording.title)}, recorded</title>
 <style>
 text{{font:{FONT}px ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace;fill:{INK};white-space:pre}}
-#c{{transform:translateY({len(lines) * LINE}px);animation:c {whole:.1f}s step-end}}
-#s{{transform:translateY({end}px);animation:s {whole:.1f}s step-end}}
-@keyframes c{{0%{{transform:none}}{"".join(curtain)}}}
-@keyframes s{{0%{{transform:none}}{"".join(scroll)}}}
-@media (prefers-reduced-motion:reduce){{#c,#s{{animation:none}}}}
+text{{animation:appear 1ms both}}
+g{{transform:translateY({end}px);animation:scroll {whole:.1f}s step-end}}
+@keyframes appear{{from{{opacity:0}}}}
+@keyframes scroll{{0%{{transform:none}}{scroll}}}
+@media (prefers-reduced-motion:reduce){{text,g{{animation:none}}}}
 </style>
 <rect width="100%" height="100%" rx="8" fill="{PAPER}"/>
 <svg x="{EDGE}" y="{EDGE}" width="{width - 2 * EDGE:g}" height="{height - 2 * EDGE:g}">
-<g id="s">
-{"".join(rows)}<rect id="c" width="100%" height="{(len(lines) + ROWS) * LINE}" fill="{PAPER}"/>
-</g>
+<g>
+{"".join(rows)}</g>
 </svg>
 </svg>
 """

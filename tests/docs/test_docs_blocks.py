@@ -108,8 +108,18 @@ def test_toml_is_a_configuration_or_a_project(block: Block, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("block", of("yaml"), ids=where)
-def test_yaml_can_be_read(block: Block) -> None:
-    assert isinstance(yaml.safe_load(block.text), dict)
+def test_yaml_can_be_read_and_its_commands_exist(block: Block) -> None:
+    data = yaml.safe_load(block.text)
+    assert isinstance(data, dict)
+    assert [fault for script in runs_of(data) for fault in script_faults(script)] == []
+
+
+def runs_of(data: object) -> Iterator[str]:
+    """The scripts of a workflow: what stands under `run`."""
+    for value in data.values() if isinstance(data, dict) else data if isinstance(data, list) else ():
+        yield from runs_of(value)
+    if isinstance(data, dict) and isinstance(data.get("run"), str):
+        yield data["run"]
 
 
 @pytest.mark.parametrize("block", of("ini"), ids=where)
@@ -268,6 +278,12 @@ def test_wrong_commands_are_found(script: str, fault: str) -> None:
     except ValueError as error:  # a quotation without an end: the shell says so, too
         found = [f"unterminated: {error}"]
     assert fault.lower() in " ".join(found).lower()
+
+
+def test_commands_of_a_workflow_are_found() -> None:
+    workflow = yaml.safe_load("jobs: {a: {steps: [{uses: x}, {run: missive agnet list}]}}")
+    assert list(runs_of(workflow)) == ["missive agnet list"]
+    assert script_faults("task=$(missive send a --asink --json | jq -r .x)\nmissive task wait $task")
 
 
 def test_right_commands_are_let_through() -> None:

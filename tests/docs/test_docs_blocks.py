@@ -13,6 +13,7 @@ import re
 import shlex
 import subprocess
 import tomllib
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sqlite3
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -53,7 +52,7 @@ class Verification:
     def _apply(self, event: EventRow) -> None:
         try:
             self._rebuilt.comparing.attempt(lambda: self._rebuilder.apply(event))
-        except (MissiveError, msgspec.ValidationError, sqlite3.Error, KeyError, TypeError, AttributeError) as error:
+        except (MissiveError, msgspec.ValidationError, KeyError, TypeError, AttributeError) as error:
             if not self._begun and not self._forgotten:  # else it may be about what is not known here
                 message = error.message if isinstance(error, MissiveError) else type(error).__name__
                 self._unfitting.append(

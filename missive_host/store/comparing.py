@@ -6,18 +6,19 @@ its work is done, and the digests of credentials, which the journal is not to ha
 
 from __future__ import annotations
 
+import sqlite3
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from missive_host.errors import StorageError
 from missive_host.store import migrate
 from missive_host.store.values import from_json
 from missive_host.store.work import request_digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from sqlite3 import Connection
 
     from missive_host.store.tables import Tables
 
@@ -199,7 +200,7 @@ DIGESTED = {"state_json": "state_sha256", "document_json": "document_sha256", "r
 class Comparing:
     """The rows of one store."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection) -> None:
         self._execute = connection.execute
 
     def rows(self, table: Compared) -> Iterator[Row]:
@@ -211,10 +212,13 @@ class Comparing:
             yield Row(row[:keys], row[keys], row[keys + 1], values)
 
     def attempt(self, change: Callable[[], None]) -> None:
-        """Make a change; if it raises, nothing of it is left."""
+        """Make a change; if it raises, nothing of it is left. Raises `StorageError` for what the tables refuse."""
         self._execute("SAVEPOINT change")
         try:
             change()
+        except sqlite3.Error as error:
+            self._execute("ROLLBACK TO change")
+            raise StorageError(type(error).__name__) from error
         except BaseException:
             self._execute("ROLLBACK TO change")
             raise

@@ -68,7 +68,7 @@ EVENT_TYPES: dict[str, tuple[EventType, ...]] = {
         EventType(
             "missive.route.attempt",
             "An agent of the plan was tried.",
-            ("group", "policy", "mode", "reason", "agent", "status"),
+            ("group", "policy", "mode", "reason", "plan", "agent", "status"),
             ("state", "task_id", "error"),
         ),
     ),
@@ -153,6 +153,12 @@ EVENT_TYPES: dict[str, tuple[EventType, ...]] = {
         EventType("missive.gateway.reloaded", "It has read its configuration again.", ("changed",)),
         EventType(
             "missive.gateway.stopped", "It has ended, and left this much for the next one.", ("reason", "given_back")
+        ),
+        EventType(
+            "missive.gateway.retrying",
+            "A delivery or a job is tried again later.",
+            ("work_id", "attempts", "run_at"),
+            ("error",),
         ),
         EventType("missive.gateway.dead_letter", "A delivery was given up.", ("work_id", "adapter", "command")),
         EventType("missive.gateway.subscription.started", "An open task is followed.", ("road",)),

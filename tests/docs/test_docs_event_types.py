@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 
 import anyio
 from cli_kit import build
-from docs_kit import ROOT
+from docs_kit import DOCS, ROOT
 from support.gateways import GatewayProcess
 
 from missive_host import commands as c
 from missive_host.core.event_types import EVENT_TYPES, EventType
 from missive_host.errors import MissiveError
 from missive_host.gateway.control import ask
+from missive_host.outputs import EventView
 
 if TYPE_CHECKING:
     from support.cores import Home
@@ -67,6 +68,12 @@ def test_what_is_declared_is_written() -> None:
     assert [name for name in DECLARED if not any(may_be(text, name) for text in WRITTEN)] == []
 
 
+def test_every_field_of_an_event_is_on_the_page() -> None:
+    table = (DOCS / "event-types.md").read_text("utf-8").split("| Field | |", 1)[1].split("\n\n", 1)[0]
+    named = [name for row in table.splitlines() for name in re.findall(r"`(\w+)`", row.split(" | ")[0])]
+    assert sorted(named) == sorted(EventView.__struct_fields__)
+
+
 def test_no_type_is_declared_twice() -> None:
     names = [name for types in EVENT_TYPES.values() for each in types for name in each.names()]
     assert len(names) == len(set(names))
@@ -102,6 +109,7 @@ BY_HAND = (
 """What is typed before the gateway runs. Some of it fails, which makes events, too."""
 NOT_HERE = (
     "a2a.push.*", "a2a.subscription.*", "missive.session.*", "missive.intake.*", "missive.gateway.dead_letter",
+    "missive.gateway.retrying",
     "missive.gateway.subscription.*", "missive.job.schedule.skipped", "missive.reduce.failed", "missive.store.prune",
 )  # fmt: skip
 """What this does not bring about: it needs a crash, an agent that pushes, or time."""

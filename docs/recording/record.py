@@ -95,8 +95,11 @@ def record(command: Sequence[str], title: str) -> Recording:
 
 def _printed(terminal: int, process: subprocess.Popen[bytes]) -> bytes:
     """Return what comes next; nothing if that was all. macOS has an end of the file there, Linux an error."""
-    while not select.select([terminal], [], [], 0.1)[0]:
-        if process.poll() is not None:
+    while True:
+        ended = process.poll() is not None  # asked first: what it wrote at its end is still there afterwards
+        if select.select([terminal], [], [], 0.1)[0]:
+            break
+        if ended:
             return b""
     try:
         return os.read(terminal, 65536)

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 Status = Literal["stable", "beta", "experimental", "deprecated"]
 OptionType = Literal["string", "integer", "boolean", "duration", "size", "path", "choice", "table"]
+Completes = Literal["adapter", "agent", "context", "group", "policy", "reducer", "session", "task"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,8 @@ class Option:
     maximum: int | None = None
     flag: str | None = None
     """Its flag, if that is not ``--name``."""
+    completes: Completes | None = None
+    """What its value is the name of: the shell completes it."""
 
 
 @dataclass(frozen=True, slots=True)

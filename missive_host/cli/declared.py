@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from missive_host.cli.known import Known
 from missive_host.cli.verbs import Choices, ParamType, Positional
 from missive_host.cli.wording import size
 
@@ -52,6 +53,8 @@ def parameter(option: Option) -> click.Option:
 def _type(option: Option) -> ParamType:
     if option.choices:
         return Choices(option.choices)
+    if option.completes is not None:
+        return Known(option.completes)
     return click.Path() if option.type == "path" else click.STRING
 
 

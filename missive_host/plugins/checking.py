@@ -12,6 +12,7 @@ from missive_host.hookspecs import HOOK_API, HOOKS
 from missive_host.specs import (
     AdapterSpec,
     CommandSpec,
+    Completes,
     ContractSpec,
     FilterSpec,
     InboundFilterSpec,
@@ -340,6 +341,8 @@ def _option_fault(option: Any) -> str | None:
     limits = (option.minimum, option.maximum)
     if option.type not in get_args(OptionType):
         return f"type {_shown(option.type)} is none of {', '.join(get_args(OptionType))}"
+    if option.completes is not None and option.completes not in get_args(Completes):
+        return f"completes {_shown(option.completes)} is none of {', '.join(get_args(Completes))}"
     if not isinstance(option.help, str):
         return "help is not text"
     if not isinstance(option.choices, tuple) or not all(isinstance(choice, str) for choice in option.choices):

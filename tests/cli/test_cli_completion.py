@@ -131,6 +131,8 @@ NAMES = {
     "missive contract show missive.conf": ["missive.config.v1"],
     "missive agent add x http://127.0.0.1 --binding-preference j": ["json-rpc"],
     "A=1 missive send a": ["alpha"],
+    "missive chat doctor i": ["inbox"],
+    "missive adapter terminal --group re": ["reviewers"],
 }
 
 

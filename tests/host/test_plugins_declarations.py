@@ -83,6 +83,7 @@ def test_a_faulty_declaration_is_refused(changes: dict[str, Any], reason: str) -
     ("fields", "reason"),
     [
         ({"type": "number"}, "type 'number' is none of string, integer"),
+        ({"completes": "agnet"}, "completes 'agnet' is none of adapter, agent"),
         ({"help": None}, "help is not text"),
         ({"choices": ["a"]}, "choices must be a tuple of texts"),
         ({"type": "choice"}, "choices belong to type choice, and it needs some"),

@@ -153,7 +153,7 @@ KINDS: tuple[AdapterSpec, ...] = (
                 choices=("jobs", "tasks"),
                 help="Of what: jobs of the gateway, tasks of agents.",
             ),
-            Option("agents", repeated=True, help="Only of these agents."),
+            Option("agents", repeated=True, completes="agent", help="Only of these agents."),
             Option("title", help="The title, with {outcome}, {what}, {agent} …"),
             Option("template", help="The text, with {text}, {outcome}, {what}, {agent}, {task}, {job}, {time} …"),
         ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from missive_host.specs import CommandSpec, Option, VerbSpec
 
-_NAME = Option("name", required=True, help="The adapter: NAME of its table [adapters.NAME].")
+_NAME = Option("name", required=True, completes="adapter", help="The adapter: NAME of its table [adapters.NAME].")
 _CODE = Option("code", required=True, help="The code that they were given, or the id of who was let in or refused.")
 
 CHAT = CommandSpec(

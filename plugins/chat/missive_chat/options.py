@@ -8,11 +8,27 @@ MIB = 1024 * 1024
 
 SHARED: tuple[Option, ...] = (
     # --- who answers
-    Option("agent", help="The agent that the channel talks to."),
-    Option("agents", repeated=True, help="Further agents that people may choose with the command `agent`."),
-    Option("group", help="The group that the channel talks to, instead of one agent: all of it at once."),
-    Option("policy", help="With `group`: send to the member that this routing policy chooses, not to all."),
-    Option("reducer", default="summarise", help="With `group`: how the answers become one; or `none`."),
+    Option("agent", completes="agent", help="The agent that the channel talks to."),
+    Option(
+        "agents",
+        repeated=True,
+        completes="agent",
+        help="Further agents that people may choose with the command `agent`.",
+    ),
+    Option(
+        "group", completes="group", help="The group that the channel talks to, instead of one agent: all of it at once."
+    ),
+    Option(
+        "policy",
+        completes="policy",
+        help="With `group`: send to the member that this routing policy chooses, not to all.",
+    ),
+    Option(
+        "reducer",
+        default="summarise",
+        completes="reducer",
+        help="With `group`: how the answers become one; or `none`.",
+    ),
     # --- who may speak
     Option(
         "dm_policy",

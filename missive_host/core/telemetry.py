@@ -24,7 +24,7 @@ LAST_SECONDS = 2.0
 """How long a process may go on, when it is done, to send what is left."""
 METRICS_SECONDS = 60.0
 _TRUE = "true"
-_INSTALL = "pip install 'missive-host[otel]'"
+INSTALL = "pip install 'missive-host[otel]'"
 
 
 class Telemetry:
@@ -113,6 +113,13 @@ def wanted_urls(block: TelemetryBlock, environ: Mapping[str, str]) -> dict[str, 
     return found
 
 
+def is_installed() -> bool:
+    """Tell whether the extra is there."""
+    from importlib.util import find_spec
+
+    return find_spec("opentelemetry") is not None and find_spec("opentelemetry.exporter.otlp.proto.http") is not None
+
+
 def open_telemetry(core: Core, *, timeout: float | None = None) -> Telemetry | None:
     """Return what sends traces and metrics; None if nothing is to be sent. `timeout`: seconds for a batch.
 
@@ -123,12 +130,10 @@ def open_telemetry(core: Core, *, timeout: float | None = None) -> Telemetry | N
     urls = wanted_urls(block, environ)
     if not urls:
         return None
-    from importlib.util import find_spec
-
-    if find_spec("opentelemetry") is None or find_spec("opentelemetry.exporter.otlp.proto.http") is None:
+    if not is_installed():
         if block.endpoint is not None:
-            raise ConfigError("telemetry.endpoint: what sends traces and metrics is not installed", help=_INSTALL)
-        _warn("OTEL_EXPORTER_OTLP_ENDPOINT is set, but nothing is sent: " + _INSTALL)
+            raise ConfigError("telemetry.endpoint: what sends traces and metrics is not installed", help=INSTALL)
+        _warn("OTEL_EXPORTER_OTLP_ENDPOINT is set, but nothing is sent: " + INSTALL)
         return None
     headers: dict[str, str] = {}
     for name, value in block.headers.items():

@@ -11,7 +11,9 @@ import anyio
 import msgspec
 
 from missive_host.config.model import Agent as AgentBlock
+from missive_host.core.telemetry import wanted_urls
 from missive_host.doctor import daemon, installed, machine, remote, stored
+from missive_host.doctor.collector import collector
 from missive_host.doctor.findings import failed, quoted, skipped
 from missive_host.errors import MissiveError
 from missive_host.outputs_doctor import DoctorCheck, DoctorOverall, DoctorResult
@@ -49,6 +51,7 @@ ORDER = (
     "adapters",
     "sinks",
     "filters",
+    "telemetry",
 )
 """In which order categories are shown; the first check that failed gives the exit code."""
 
@@ -113,6 +116,8 @@ class _Run:
             group.start_soon(self._look_at_store)
             group.start_soon(self._probe, "gateway.status", lambda: (daemon.gateway(settings, seconds),))
         group.start_soon(self._look_at_agents)
+        if wanted_urls(settings.config.telemetry, settings.environ):
+            group.start_soon(self._probe, "telemetry.collector", lambda: collector(settings, seconds))
 
     # --- the parts
 

@@ -26,6 +26,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from support.collector import Collector
 from support.misbehaving import Exchange, Misbehaving, Start, reply
 from support.secrets import planted
 from support.terminals import AtTerminal
@@ -132,6 +133,20 @@ def test_a_home_in_order(home: Home, agent: AgentProcess) -> None:
     assert checks["a2a.endpoints.echo"]["status"] == "pass"
     schema = checks["store.sqlite_migrations"]["data"]
     assert schema["version"] == schema["known_version"]
+
+
+def test_the_collector_of_traces(home: Home) -> None:
+    home.used()
+    assert "telemetry.collector" not in home.look(code=0)
+    with Collector() as collector:
+        home.config(f'[telemetry]\nendpoint = "{collector.url}"\n')
+        found = home.look(code=0)["telemetry.collector"]
+        assert (found["status"], found["data"]["signals"]) == ("pass", ["traces", "metrics"])
+        home.missive.env["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"] = "http://127.0.0.1:9/v1/traces"
+        found = home.look(code=0)["telemetry.collector"]
+    assert found["status"] == "warning"
+    assert "127.0.0.1:9 cannot be reached" in found["message"]
+    assert found["hints"] == ["curl -i http://127.0.0.1:9"]
 
 
 def test_it_changes_nothing(home: Home) -> None:

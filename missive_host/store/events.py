@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from missive_host.ids import new_id
 from missive_host.store.rows import EventRow
-from missive_host.store.selection import Selectors, globs, last_sequence, select
+from missive_host.store.selection import Selectors, globs, last_sequence, note_disorder, select
 from missive_host.store.values import from_json, to_json
 
 if TYPE_CHECKING:
@@ -43,9 +43,21 @@ class Events:
 
     def __init__(self, connection: Connection) -> None:
         self._execute = connection.execute
+        self._newest: str | None = None
+        """The newest time in the journal; None: not known in this transaction yet."""
+
+    def begin(self) -> None:
+        """A transaction begins: others may have written since the last one."""
+        self._newest = None
 
     def append(self, event: EventRow) -> int:
         """Write one event and return its sequence. ``event.sequence`` is ignored."""
+        if self._newest is None:
+            self._newest = self._execute("SELECT MAX(timestamp) FROM events").fetchone()[0] or ""
+        if event.timestamp >= self._newest:
+            self._newest = event.timestamp
+        else:
+            note_disorder(self._execute, event.timestamp, self._newest)
         sequence = self._execute(
             _INSERT,
             (

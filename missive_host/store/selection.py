@@ -168,6 +168,12 @@ def _moved(time: str, seconds: int) -> str:
     return normal_time(moved.isoformat())
 
 
+def note_disorder(execute: Execute, time: str, newest: str) -> None:
+    """Keep that an event is written whose time is before that of an earlier one."""
+    late = (datetime.fromisoformat(newest) - datetime.fromisoformat(time)).total_seconds()
+    execute("UPDATE journal SET disorder = ?1 WHERE disorder < ?1", (int(late) + 1,))
+
+
 def last_sequence(execute: Execute) -> int:
     """Return the sequence of the newest event that was ever written, 0 if there was none."""
     row = execute("SELECT seq FROM sqlite_sequence WHERE name = 'events'").fetchone()

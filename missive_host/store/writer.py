@@ -76,6 +76,7 @@ def run_batch(
     except sqlite3.Error as error:
         _fail(jobs, error, path)
         return True
+    tables.events.begin()
     try:
         if len(jobs) == 1:
             _attempt(jobs[0], tables, path)

@@ -95,7 +95,6 @@ def converse(home: Home, url: str) -> None:
         artifact = {"artifactId": "a", "name": texts[2], "parts": [*parts, *data]}
         t.artifacts.put("agent-with-a-name", texts[0], artifact, at="2026-01-01T00:00:04.000000Z")
 
-    home.tampered = True
     with home.store() as store:
         store.write(write)
 
@@ -184,7 +183,6 @@ def test_a_friendly_conversation(home: Home, tmp_path: Path) -> None:
                 )  # fmt: skip
                 (t.messages.add_request if direction == "request" else t.messages.add_response)(row)
 
-    home.tampered = True
     with home.store() as store:
         store.write(write)
     file = export(home, tmp_path)

@@ -116,7 +116,6 @@ def session(core: Commands) -> None:
 
 
 async def differences(home: Home) -> list[Any]:
-    home.tampered = True
     async with home.core() as core:
         found = core.local(c.EventsReplay(verify=True))
         assert found.verified is (not found.differences)

@@ -30,6 +30,7 @@ def append(core: Commands, *types: str) -> None:
 
 
 async def test_what_matches_is_handed_over_once_and_in_order(home: Home) -> None:
+    home.verified = False
     async with home.core() as core:
         found = JournalFeed(core.core.store, core.core.redactor)
         begin = found.position()

@@ -213,6 +213,7 @@ async def test_a_wait_survives_an_agent_that_is_down(home: Home, misbehaving: St
 
 
 async def test_an_agent_that_is_down_is_left_in_peace(home: Home, misbehaving: Start) -> None:
+    home.verified = False
     server = misbehaving(reply(503))
     at = "2026-01-01T00:00:00.000000Z"
     async with home.core() as core:
@@ -232,6 +233,7 @@ async def test_an_agent_that_is_down_is_left_in_peace(home: Home, misbehaving: S
 
 
 async def test_an_agent_that_hangs_holds_nobody_else_up(home: Home, agent: AgentProcess, misbehaving: Start) -> None:
+    home.verified = False
     server = misbehaving(lambda exchange: exchange.hang(), streaming=False)
     async with home.core() as core:
         core.add("slow", server.url)

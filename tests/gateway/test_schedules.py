@@ -292,6 +292,7 @@ async def test_a_running_gateway_starts_jobs(home: Home, agent: AgentProcess) ->
 
 
 async def test_it_goes_on_when_the_store_cannot_be_written(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    home.verified = False
     from missive_host.errors import StorageError
 
     tries = 0

@@ -21,15 +21,6 @@ SELECT COALESCE(MAX(CAST((julianday(newest) - julianday(timestamp)) * 86400 AS I
     COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0) + 1
 FROM (SELECT timestamp, MAX(timestamp) OVER (ORDER BY sequence) AS newest FROM events) WHERE timestamp < newest;
 
-CREATE TRIGGER events_out_of_order AFTER INSERT ON events
-WHEN NEW.timestamp < (SELECT MAX(timestamp) FROM events)
-BEGIN
-    UPDATE journal SET disorder = MAX(
-        disorder,
-        CAST((julianday((SELECT MAX(timestamp) FROM events)) - julianday(NEW.timestamp)) * 86400 AS INTEGER) + 2
-    );
-END;
-
 -- What older missives have written down of deliveries and jobs has their id in the payload.
 DROP TRIGGER events_are_not_changed;
 UPDATE events SET work_id = COALESCE(json_extract(payload_json, '$.work_id'), json_extract(payload_json, '$.job_id'))

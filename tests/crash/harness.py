@@ -33,7 +33,7 @@ if __name__ == "__main__":
 
 from crash import checks
 from crash.doors import Delivery, Door, Files, Http, Stdio
-from support.cores import Home
+from support.cores import Home, journal_differences
 from support.gateways import GatewayProcess
 
 if TYPE_CHECKING:
@@ -359,6 +359,7 @@ class Run:
         checks.store_is_whole(database)
         with self.home.store() as store:
             rows = checks.work_is_done(store, self.doors)
+            assert journal_differences(store) == []
         sent = checks.one_message_each(self.agent.log, rows, answers)
         checks.nothing_is_left(self.folder)
         report.answers_ok = sum(answer.ok for answer in answers.values())

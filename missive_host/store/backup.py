@@ -75,7 +75,7 @@ def _copy_checked(source: Connection, partial: Path, target: Path, progress: Pro
             copy.execute("PRAGMA journal_mode = DELETE")  # else whoever reads it needs to write beside it
             verify(copy, target)
     except sqlite3.Error as error:
-        raise storage_error(error, target) from error
+        raise storage_error(error, target, what="backup") from error
 
 
 def copy_pages(source: Connection, copy: Connection, progress: Progress | None) -> None:

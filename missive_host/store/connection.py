@@ -172,39 +172,39 @@ def is_damage(error: sqlite3.Error) -> bool:
     return _primary_code(error) in (11, 26)  # SQLITE_CORRUPT, SQLITE_NOTADB
 
 
-def storage_error(error: sqlite3.Error, path: Path) -> StorageError:
-    """Return SQLite's error as ours, with the next step."""
+def storage_error(error: sqlite3.Error, path: Path, *, what: str = "store") -> StorageError:
+    """Return SQLite's error as ours, with the next step. `what` the file is may be told."""
     code = _primary_code(error)
     name = getattr(error, "sqlite_errorname", None) or type(error).__name__
-    message, help_text = _words(code, path)
+    message, help_text = _words(code, f"the {what} {path}")
     return StorageError(message, help=help_text, sources=(f"{name}: {error}",))
 
 
-def _words(code: int, path: Path) -> tuple[str, str]:
+def _words(code: int, file: str) -> tuple[str, str]:
     if code in _BUSY:
         return (
-            f"the store {path} is locked: another process has been writing for more than {BUSY_SECONDS:g} seconds",
+            f"{file} is locked: another process has been writing for more than {BUSY_SECONDS:g} seconds",
             "try again; if it stays so, look for a process that has stopped in the middle of a write",
         )
     if code == 13:  # SQLITE_FULL
-        return f"no space left for the store {path}", "make room on that disk; what was acknowledged before is safe"
+        return f"no space left for {file}", "make room on that disk; what was acknowledged before is safe"
     if code in (3, 8, 14, 23):  # SQLITE_PERM, SQLITE_READONLY, SQLITE_CANTOPEN, SQLITE_AUTH
         return (
-            f"the store {path} cannot be {'opened' if code == 14 else 'written'}",
+            f"{file} cannot be {'opened' if code == 14 else 'written'}",
             "this user must be able to write the file and its folder; MISSIVE_HOME puts it somewhere else",
         )
     if code == 26:  # SQLITE_NOTADB
-        return f"{path} is not a SQLite database", "set another `database_path`, or move that file away"
+        return f"{file} is not a SQLite database", "set another `database_path`, or move that file away"
     if code == 11:  # SQLITE_CORRUPT
         return (
-            f"the store {path} is damaged",
+            f"{file} is damaged",
             "keep a copy of the file and put a backup in its place; `sqlite3 FILE .recover` saves what can be read",
         )
     if code == 10:  # SQLITE_IOERR
         return (
-            f"the disk gave an error for the store {path}",
+            f"the disk gave an error for {file}",
             "check the space, quota and file-size limit for this user, and the health of the disk",
         )
     if code == 19:  # SQLITE_CONSTRAINT
-        return f"a row does not fit into the store {path}", "this is a fault in missive or a plugin; please report it"
-    return f"the store {path} could not be used", "the cause is given below the message"
+        return f"a row does not fit into {file}", "this is a fault in missive or a plugin; please report it"
+    return f"{file} could not be used", "the cause is given below the message"

@@ -19,7 +19,7 @@ COUNTED = (
 
 _ENDED_WORK = """
     DELETE FROM work
-    WHERE finished_at < :before AND work_id NOT IN (SELECT last_work_id FROM schedules WHERE last_work_id IS NOT NULL)
+    WHERE finished_at < :answers AND work_id NOT IN (SELECT last_work_id FROM schedules WHERE last_work_id IS NOT NULL)
         AND (
             kind = 'job' OR adapter NOT IN (SELECT value FROM json_each(:adapters))
             OR (state <> 'dead' AND (delivered_at IS NOT NULL OR reply_to_json IS NULL))
@@ -90,14 +90,15 @@ class Pruning:
         self._connection = connection
         self._execute = connection.execute
 
-    def prune(self, before: str, *, adapters: Sequence[str], at: str) -> dict[str, int]:
+    def prune(self, before: str, *, answers: str, adapters: Sequence[str], at: str) -> dict[str, int]:
         """Delete what has been at rest since before a time, and return how many rows went from each table.
 
+        Deliveries and jobs that have ended since `answers` are kept: somebody may ask again with the same key.
         `adapters` are those of the config: the answers that others still owe nobody can deliver any more.
         What was written since the oldest work that has begun and not ended came in is kept: it may be looked for.
         """
         rows = self._counts()
-        self._execute(_ENDED_WORK, {"before": before, "adapters": to_json(list(adapters))})
+        self._execute(_ENDED_WORK, {"answers": min(answers, before), "adapters": to_json(list(adapters))})
         self._execute("CREATE TEMP TABLE IF NOT EXISTS referred (id TEXT NOT NULL PRIMARY KEY) WITHOUT ROWID")
         self._execute("DELETE FROM temp.referred")
         self._execute(_REFERRED)

@@ -6,7 +6,7 @@ store meanwhile waits, and then finds the one or the other, never a log of the o
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
 from missive_host.errors import StorageError
@@ -43,7 +43,7 @@ def restore(source: Path, path: Path, kept: Path, *, progress: Progress | None =
             verify(backup, source)
             return _replace(backup, path, kept, progress)
     except sqlite3.Error as error:
-        raise storage_error(error, source) from error
+        raise storage_error(error, source, what="backup") from error
 
 
 def _replace(backup: Connection, path: Path, kept: Path, progress: Progress | None) -> bool:
@@ -86,11 +86,21 @@ def _overwrite(backup: Connection, path: Path, kept: Path | None, progress: Prog
         store.execute("COMMIT")  # the lock stays, that is what the mode means
         store.execute("PRAGMA synchronous = FULL")
         if kept is not None:
-            partial = new_file(kept)
-            with closing(connect(partial)) as old:
-                copy_pages(store, old, None)
-            partial.rename(kept)
+            _keep(store, kept)
         copy_pages(backup, store, progress)
+
+
+def _keep(store: Connection, kept: Path) -> None:
+    """Save what the store is in a file, which has its name when it is whole."""
+    partial = new_file(kept)
+    try:
+        with closing(connect(partial)) as old:
+            old.execute("PRAGMA synchronous = FULL")
+            copy_pages(store, old, None)
+        partial.rename(kept)
+    finally:
+        with suppress(OSError):
+            partial.unlink()
 
 
 def _set_aside(path: Path, kept: Path) -> None:

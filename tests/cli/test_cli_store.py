@@ -115,6 +115,16 @@ def rows(file: Path, table: str) -> list[Any]:
         connection.close()
 
 
+def told_of(file: Path, what: str) -> list[dict[str, Any]]:
+    """Return what the journal says of it."""
+    connection = sqlite3.connect(f"file:{file}?mode=ro", uri=True)
+    try:
+        found = connection.execute("SELECT payload_json FROM events WHERE event_type = ?", (f"missive.store.{what}",))
+        return [json.loads(payload) for (payload,) in found]
+    finally:
+        connection.close()
+
+
 def test_a_backup_is_one_whole_private_file(home: Home) -> None:
     path = fill(home, messages=2000)
     found = data(home, "backup", "saved.sqlite3")
@@ -183,6 +193,9 @@ def test_what_was_saved_comes_back_and_what_was_is_kept(home: Home) -> None:
     found = data(home, "restore", "saved")
     assert len(rows(path, "messages")) == 3
     assert len(rows(Path(found["kept"]), "messages")) == 4
+    (told,) = told_of(path, "restore")
+    assert told == {"file": str(home.folder / "saved"), "kept": found["kept"]}
+    assert told_of(Path(found["kept"]), "backup")[0]["bytes"] == (home.folder / "saved").stat().st_size
     assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(Path(found["kept"]).stat().st_mode) == 0o600
     assert data(home, "check")["profile"] == "default"
     with home.store() as store:
@@ -234,6 +247,18 @@ def test_vacuum_gives_back_what_is_free(home: Home) -> None:
     assert found["bytes"] == path.stat().st_size
     assert data(home, "check")["free_bytes"] == 0
     assert len(rows(path, "messages")) == 10
+    assert told_of(path, "vacuum") == [{"bytes_before": found["bytes_before"], "bytes": found["bytes"]}]
+
+
+def test_a_store_of_an_older_missive_is_saved_as_it_is(home: Home) -> None:
+    """The backup before an update must not be what updates the store."""
+    path = fill(home)
+    version = data(home, "check")["schema_version"]
+    damage(path, f"PRAGMA user_version = {version - 1}")
+    before = rows(path, "events")
+    data(home, "backup", "saved")
+    assert data(home, "check")["schema_version"] == version - 1
+    assert rows(path, "events") == before
 
 
 # --- beside a gateway

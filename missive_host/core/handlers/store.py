@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msgspec import UNSET
 
@@ -44,6 +44,7 @@ def store_backup(core: Core, command: c.StoreBackup) -> Output:
 
     path, file = core.settings.paths.database, Path(command.file).expanduser().absolute()
     size = backup(path, file, progress=core.on_bytes)
+    _note(path, "backup", file=str(file), bytes=size)
     message = f"the store is saved, and the copy is whole: {file}"
     return Output(
         s.StoreBackupResult(profile=core.profile, path=str(path), file=str(file), bytes=size, message=message)
@@ -57,6 +58,7 @@ def store_restore(core: Core, command: c.StoreRestore) -> Output:
     stamp = now().translate(str.maketrans("", "", "-:."))
     kept = path.with_name(f"{path.name}.before-{stamp}")
     had_one = restore(file, path, kept, progress=core.on_bytes)
+    _note(path, "restore", file=str(file), **({"kept": str(kept)} if had_one else {}))
     return Output(
         s.StoreRestoreResult(
             profile=core.profile,
@@ -72,24 +74,33 @@ def store_vacuum(core: Core, command: c.StoreVacuum) -> Output:  # noqa: ARG001 
     from missive_host.store.vacuum import vacuum
 
     path = core.settings.paths.database
-    before, after = vacuum(path)
+    before, size = vacuum(path)
+    _note(path, "vacuum", bytes_before=before, bytes=size)
     message = "the store is as small as it can be"
     return Output(
-        s.StoreVacuumResult(profile=core.profile, path=str(path), bytes_before=before, bytes=after, message=message)
+        s.StoreVacuumResult(profile=core.profile, path=str(path), bytes_before=before, bytes=size, message=message)
     )
+
+
+def _note(path: Path, what: str, **payload: Any) -> None:
+    from missive_host.core.recorder import journal_event
+    from missive_host.store.noting import note
+
+    note(path, journal_event(f"missive.store.{what}", source="core", payload=payload))
 
 
 def store_prune(core: Core, command: c.StorePrune) -> Output:
     from missive_host.core.recorder import journal_event
 
-    at = now()
+    at, config = now(), core.settings.config
+    answers = after(-c.duration_seconds(config.gateway.keep_answers))
     try:
         before = after(-c.age_seconds(command.older_than))
     except OverflowError:
         raise ValidationError(f"field `older_than`: nothing is as old as {command.older_than}") from None
 
     def write(tables: Tables) -> dict[str, int]:
-        removed = tables.pruning.prune(before, adapters=tuple(core.settings.config.adapters), at=at)
+        removed = tables.pruning.prune(before, answers=answers, adapters=tuple(config.adapters), at=at)
         if command.dry_run:
             raise _UndoneError(removed)
         if any(removed.values()):

@@ -25,6 +25,10 @@ def store(path: Path, found: Examined) -> Iterator[DoctorCheck]:
     if not found.exists:
         yield skipped(_SCHEMA, f"there is no store at {path} yet; the first command that writes makes it")
         return
+    if found.cause == "cut off":
+        message = f"the last write to the store {path} was cut off; who opens it next takes it back"
+        yield warned(_WHOLE, message, "missive store check")
+        return
     if found.error is not None:
         yield failed(
             _SCHEMA,

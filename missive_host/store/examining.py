@@ -22,11 +22,14 @@ _OPERATIONS = 100_000
 _LOCK_SECONDS = 2.0
 _BUSY = 5
 _INTERRUPTED = 9
+_ROLLBACK = 776
+"""SQLITE_READONLY_ROLLBACK: a journal of SQLite's lies beside the file, of which we only read."""
 _ENDS = """
     SELECT (SELECT timestamp FROM events ORDER BY sequence LIMIT 1),
            (SELECT timestamp FROM events ORDER BY sequence DESC LIMIT 1)
 """
-_CAUSES: dict[Literal["stranger", "access", "disk"], tuple[int, ...]] = {
+Cause = Literal["damage", "stranger", "access", "disk", "cut off"]
+_CAUSES: dict[Cause, tuple[int, ...]] = {
     "stranger": (26,),
     "access": (3, 8, 14, 23),
     "disk": (10, 13),
@@ -41,8 +44,9 @@ class Examined(msgspec.Struct):
     version: int | None = None
     error: StorageError | None = None
     """Why it cannot be opened or written."""
-    cause: Literal["damage", "stranger", "access", "disk"] = "damage"
-    """Where that lies: in what the file holds, in that it is no store, in who may use it, in the disk."""
+    cause: Cause = "damage"
+    """Where that lies: in what the file holds, in that it is no store, in who may use it, in the disk; in that a write
+    was cut off, which only who may write can take back."""
     locked: bool = False
     whole: bool | None = None
     """Whether SQLite finds everything in order; None: it did not come to an end in time."""
@@ -79,7 +83,7 @@ def examine(path: Path, seconds: float) -> Examined:
             found.locked = True
         else:
             found.error = storage_error(error, path)
-            found.cause = next((cause for cause, codes in _CAUSES.items() if _code(error) in codes), "damage")
+            found.cause = _cause(error)
     except OSError as error:
         found.cause = "access"
         found.error = StorageError(f"the store {path} cannot be read: {(error.strerror or str(error)).lower()}")
@@ -134,6 +138,12 @@ def _open(path: Path, mode: str, seconds: float) -> sqlite3.Connection:
 
     name = str(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
     return sqlite3.connect(f"file:{name}?mode={mode}", uri=True, timeout=seconds, isolation_level=None)
+
+
+def _cause(error: sqlite3.Error) -> Cause:
+    if getattr(error, "sqlite_errorcode", 0) == _ROLLBACK:
+        return "cut off"
+    return next((cause for cause, codes in _CAUSES.items() if _code(error) in codes), "damage")
 
 
 def _code(error: sqlite3.Error) -> int:

@@ -13,6 +13,7 @@ import socket
 import sqlite3
 import ssl
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -315,6 +316,26 @@ def test_a_locked_store(home: Home) -> None:
         home.fails("store.writable", code=75, says="is locked", mends=f"fuser -v {home.store}")
     finally:
         connection.close()
+
+
+def test_a_store_whose_last_write_was_cut_off(home: Home) -> None:
+    """As by a restore that was killed; nothing is wrong with it, and nothing is written by the look."""
+    home.used()
+    program = (
+        "import os, sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None).execute\n"
+        "for each in ('PRAGMA journal_mode = DELETE', 'PRAGMA cache_size = 1', 'BEGIN', 'CREATE TABLE t (x)',\n"
+        "    'WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 999) INSERT INTO t'\n"
+        "    ' SELECT randomblob(999) FROM n'):\n"
+        "    c(each)\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    subprocess.run([sys.executable, "-c", program, str(home.store)])
+    assert home.store.with_name(f"{home.store.name}-journal").exists()
+    found = home.look(code=0)["store.integrity"]
+    assert found["status"] == "warning"
+    assert found["hints"] == ["missive store check"]
+    home.missive.ok("store", "check")
+    assert home.look(code=0)["store.integrity"]["status"] == "pass"
 
 
 # --- credentials

@@ -122,7 +122,15 @@ class Scan:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_teardown(self, item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
         folder: Path | None = getattr(item, "funcargs", {}).get("tmp_path")
-        yield
+        try:
+            yield
+        finally:
+            found = self._left_by(item, folder) + (self._others(item) if nextitem is None else [])
+            if found:
+                pytest.fail("a planted secret is in\n  " + "\n  ".join(found), pytrace=False)
+
+    def _left_by(self, item: pytest.Item, folder: Path | None) -> list[str]:
+        """Search what a test has left."""
         captured = [text.encode("utf-8", "replace") for _, _, text in item._report_sections]
         outputs: list[bytes | bytearray] = [*_HEARD.values(), *captured]
         _HEARD.clear()
@@ -132,10 +140,7 @@ class Scan:
         if folder is not None:
             self._seen.add(folder)
             found += self._search.folder(folder, rightly)
-        if nextitem is None:
-            found += self._others(item)
-        if found:
-            pytest.fail("a planted secret is in\n  " + "\n  ".join(found), pytrace=False)
+        return found
 
     def _others(self, item: pytest.Item) -> list[str]:
         """Search the folders that are no test's own: those of fixtures for many tests."""

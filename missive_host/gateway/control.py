@@ -121,7 +121,7 @@ async def _serve_one(stream: SocketStream, handle: Handle) -> None:
         return
     except Exception:  # the daemon lives on, whatever one request has done
         log.exception("a request on the control socket has failed")
-        failed = OrchestrationError("the gateway could not do it", help="its log has the reason")
+        failed = OrchestrationError("the gateway could not do it", help="`missive logs` has the reason")
         answer = {"error": msgspec.to_builtins(failed.report())}
     with suppress(anyio.BrokenResourceError), anyio.move_on_after(CLIENT_SECONDS):
         await stream.send(msgspec.json.encode(answer) + b"\n")
@@ -180,7 +180,7 @@ def ask(paths: Paths, request: dict[str, Any], *, timeout: float = 10.0) -> dict
     except (TimeoutError, BlockingIOError):
         raise TransportError(
             f"the gateway{_whose(paths)} has not answered within {timeout:g} s",
-            help="it may be starting, or stopping; try again, or look at its log",
+            help="it may be starting, or stopping; try again, or look at `missive logs`",
         ) from None
     except ConnectionError:
         data = b""

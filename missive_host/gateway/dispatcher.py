@@ -363,5 +363,5 @@ class Dispatcher:
 
 def _crashed() -> OrchestrationError:
     return OrchestrationError(
-        "the gateway ended while it worked on this", help="see its log; `missive intake retry` tries it again"
+        "the gateway ended while it worked on this", help="see `missive logs`; `missive intake retry` tries it again"
     )

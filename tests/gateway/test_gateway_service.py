@@ -194,7 +194,8 @@ def test_the_unit_of_a_user(machine: Machine, tmp_path: Path) -> None:
     (machine.home / "out").mkdir()
     config = machine.home / "my config.toml"
     config.write_text(
-        '[gateway]\ndrain = "90s"\n[adapters.drop]\nkind = "file-drop"\n[adapters.drop.settings]\n'
+        '[gateway]\ndrain = "90s"\n[logging]\nfile = "/srv/log/missive.log"\n'
+        '[adapters.drop]\nkind = "file-drop"\n[adapters.drop.settings]\n'
         f'inbox = "{inbox}"\noutbox = "out"\npattern = "*.json"\n'
     )
     env = {**machine.env, "HOME": "/home/me", "MISSIVE_HOME": "/home/me/missive"}
@@ -214,6 +215,7 @@ def test_the_unit_of_a_user(machine: Machine, tmp_path: Path) -> None:
         "-/home/me/missive/state/profiles/default",
         "-/home/me/missive/data/profiles/default",
         "-/home/me/missive/cache/profiles/default",
+        "-/srv/log",
         "-/srv/out",
         f'"-{escaped}"',
         f"-{machine.home}/out",

@@ -6,6 +6,7 @@ import json
 import threading
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import httpx
 import pytest
 from support.gateways import GatewayProcess
@@ -111,3 +112,37 @@ async def test_two_requests_side_by_side_never_mix(served: Home) -> None:
             message_ids.setdefault(line["work_id"], set()).add(line["message_id"])
     assert all(len(ids) == 1 for ids in message_ids.values())
     assert len({next(iter(ids)) for ids in message_ids.values()}) == 16
+
+
+async def test_members_jobs_and_schedules_have_theirs(served: Home, agent: AgentProcess) -> None:
+    async with served.core() as core:
+        core.core.run_local(c.AgentAdd(agent="other", url=agent.url))
+        core.core.run_local(c.GroupCreate(group="both", routing_policy="first-success"))
+        for rank, alias in enumerate(("echo", "other")):
+            core.core.run_local(c.GroupAdd(group="both", agent=alias, rank=str(rank)))
+    with GatewayProcess(served) as gateway:
+        gateway.ready()
+        ids = {}
+        for name, more in (
+            ("bcast", {"command": "bcast", "group": "both", "message": "echo all"}),
+            ("route", {"command": "send", "group": "both", "message": "echo one"}),
+        ):
+            document = {"schema_version": "missive.http.v1", "id": name, **more}
+            ids[name] = (await post(gateway, document))["receipt_id"]
+        async with served.core() as core:
+            await core.one(c.JobStartSend(agent="echo", message="echo job", options=c.JobOptions(every="1s")))
+        with anyio.fail_after(60):
+            while not (jobs := {line["work_id"] for line in records(served) if "by its schedule" in line["message"]}):
+                await anyio.sleep(0.1)
+            while not any(line.get("work_id") in jobs and "is done" in line["message"] for line in records(served)):
+                await anyio.sleep(0.1)
+        assert gateway.stop() == 0
+    called = [line for line in records(served) if "is called" in line["message"]]
+    for name, wanted in (("bcast", {"echo", "other"}), ("route", {"echo"})):
+        agents = {line["agent"]: line["message_id"] for line in called if line["work_id"] == ids[name]}
+        assert set(agents) >= wanted
+        assert len(set(agents.values())) == len(agents)
+    for job in jobs:
+        about = [line for line in records(served) if line.get("work_id") == job]
+        assert "web" not in {line.get("adapter") for line in about}
+        assert {line["agent"] for line in about if "agent" in line} == {"echo"}

@@ -293,9 +293,9 @@ class Dispatcher:
 
     async def _run(self, run: Run) -> None:
         work = run.work
-        frame_id = work.request.get("id") if work.kind == "delivery" else None
+        adapter, frame_id = (work.adapter, work.request.get("id")) if work.kind == "delivery" else (None, None)
         attributes = messaging("process", work.adapter, work.work_id, work.command)
-        with about(adapter=work.adapter, work_id=work.work_id, frame_id=frame_id, agent=work.agent_alias):
+        with about(adapter=adapter, work_id=work.work_id, frame_id=frame_id, agent=work.agent_alias):
             waited(f"queue {work.adapter}", work.trace, max(work.run_at, work.updated_at), attributes)
             with entering(f"process {work.adapter}", CONSUMER, work.trace, attributes) as processing:
                 processing.note("missive.attempt", work.attempts)

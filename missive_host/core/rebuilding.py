@@ -241,8 +241,9 @@ class Rebuilder:
 
     def _route_planned(self, event: EventRow) -> None:
         policy = event.payload["plan"]["policy"]
-        if event.metadata:
-            self._tables.routing.put_state(event.payload["group"], policy, event.metadata, event.timestamp)
+        state = {name: value for name, value in event.metadata.items() if name == "state_sha256"}
+        if state:  # without it the policy has kept nothing
+            self._tables.routing.put_state(event.payload["group"], policy, state, event.timestamp)
 
     # --- collectives
 

@@ -210,7 +210,8 @@ async def test_what_was_pruned_is_not_missed(lived: Home, tmp_path: Path) -> Non
     async with home.core() as core:
         await core.one(c.Send(agent="echo", message="echo late", context="late"))
         cut = core.read(lambda tables: tables.events.list(limit=2))[0]
-        core.core.store.write(lambda tables: tables.pruning.prune(cut.timestamp, answers=cut.timestamp, adapters=(), at=now()))
+        before = cut.timestamp
+        core.core.store.write(lambda tables: tables.pruning.prune(before, answers=before, adapters=(), at=now()))
         await core.one(c.Send(agent="echo", message="echo later", context="later"))
         assert core.read(lambda tables: tables.events.list())[0].sequence > 1
     assert await differences(home) == []

@@ -25,7 +25,7 @@ SELECTORS: Options = {
     "since": Field(metavar="TIME"),
     "until": Field(metavar="TIME"),
     "task": Field(metavar="TASK"),
-    "message": Field(metavar="MESSAGE"),
+    "message": Field(metavar="MESSAGE", type=Known("message")),
     "work": Field(metavar="RECEIPT"),
 }
 events.add_command(

@@ -277,11 +277,12 @@ you get everything about one of them. What is logged is said by `level` under [l
             multiple=True,
             help="What this part, such as missive.gateway, and all below it have logged. Repeatable.",
         ),
-        click.Option(["--adapter"], metavar="NAME", help="About this adapter."),
+        click.Option(["--adapter"], metavar="NAME", type=Known("adapter"), help="About this adapter."),
         click.Option(["--agent"], metavar="NAME", type=Known("agent"), help="About this agent."),
         click.Option(
             ["--id", "--receipt"],
             metavar="ID",
+            type=Known("anything"),
             multiple=True,
             help="About this receipt, job, frame, message, task, context or trace. Repeatable.",
         ),

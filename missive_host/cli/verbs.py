@@ -462,6 +462,7 @@ _NAMED: dict[str, Stored | Here] = {
     "token_env": "env",
     "time_zone": "time_zone",
     "types": "event_type",
+    "work": "work",
 }
 """A field to what its value is the name of."""
 _AGENTS = ("agent", "agents", "preferred_agent", "reducer_agent")

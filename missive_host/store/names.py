@@ -20,6 +20,7 @@ Stored = Literal[
     "event_type",
     "group",
     "job",
+    "message",
     "operation",
     "push_config",
     "receipt",
@@ -27,6 +28,7 @@ Stored = Literal[
     "session",
     "task",
     "token",
+    "work",
 ]
 LIMIT = 200
 BUSY_SECONDS = 0.25
@@ -67,12 +69,17 @@ _CONTEXTS = """
 _TASKS = """
     SELECT task_id, agent_alias || ', ' || state FROM tasks
     WHERE :agent IN ('', agent_alias) AND BEGINS(task_id) ORDER BY updated_at DESC"""
+_MESSAGES = """
+    SELECT message_id, about FROM (
+        SELECT message_id, agent_alias || ', ' || direction || ' ' || status AS about FROM messages
+        ORDER BY ordinal DESC LIMIT 20000
+    ) WHERE BEGINS(message_id)"""
 _WORK = """
     SELECT work_id, command || coalesce(' ' || coalesce(agent_alias, group_name), '') || ', ' || state FROM work
     WHERE 1 AND BEGINS(work_id) ORDER BY ordinal DESC"""
 _QUERIES: Mapping[Stored, str] = {
     "agent": "SELECT alias, base_url FROM agents WHERE BEGINS(alias) ORDER BY alias",
-    "anything": " UNION ALL ".join(f"SELECT * FROM ({each})" for each in (_CONTEXTS, _TASKS, _WORK)),  # noqa: S608
+    "anything": " UNION ALL ".join(f"SELECT * FROM ({each})" for each in (_CONTEXTS, _TASKS, _WORK, _MESSAGES)),  # noqa: S608
     "artifact": """
         SELECT artifact_id, coalesce(name || ', ', '') || kind FROM artifacts
         WHERE :task IN ('', task_id) AND :agent IN ('', agent_alias) AND BEGINS(artifact_id)
@@ -90,6 +97,7 @@ _QUERIES: Mapping[Stored, str] = {
         ) WHERE BEGINS(event_type) GROUP BY event_type ORDER BY event_type""",
     "group": "SELECT name, routing_policy FROM groups WHERE BEGINS(name) ORDER BY name",
     "job": _WORK.replace("1 AND", "kind = 'job' AND"),
+    "message": _MESSAGES,
     "operation": """
         SELECT operation_id, kind || ' ' || group_name || ', ' || status FROM operations
         WHERE BEGINS(operation_id) ORDER BY created_at DESC""",
@@ -108,4 +116,5 @@ _QUERIES: Mapping[Stored, str] = {
     "token": """
         SELECT name, coalesce('expires ' || expires_at, 'does not expire') FROM tokens
         WHERE revoked_at IS NULL AND BEGINS(name) ORDER BY name""",
+    "work": _WORK,
 }

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 import pytest
-from storekit import T0, T1, task
+from storekit import T0, T1, message, task
 
 from missive_host.cli.app import App
 from missive_host.cli.known import Known
@@ -119,6 +119,9 @@ NAMES = {
     "missive events tail --type missive.agent.": ["missive.agent.add"],
     "missive trace task-": ["task-2", "task-1"],
     "missive trace j": ["job-1"],
+    "missive trace mess": ["message-1"],
+    "missive events list --message ": ["message-1"],
+    "missive events list --work rec": ["receipt-2", "receipt-1"],
     "missive --profile ": ["default", "work"],
     "missive agent add x http://127.0.0.1 --auth-ref ": ["shop"],
     "missive push create alpha task-1 http://127.0.0.1 --token-env MISSIVE_TEST_": ["MISSIVE_TEST_NAME"],
@@ -145,6 +148,7 @@ def fill(tables: Tables) -> None:
     at: Any = {"created_at": T0, "updated_at": T0}
     tables.tasks.upsert(task("alpha", "task-1"))
     tables.tasks.upsert(task("beta", "task-2", at=T1))
+    tables.messages.add_request(message("alpha", "message-1"))
     tables.artifacts.put("alpha", "task-1", {"artifactId": "report", "parts": [{"text": "x"}]}, at=T0)
     ends = {"job-1": "done", "receipt-1": "done", "receipt-2": "dead"}
     for name in ends:

@@ -48,7 +48,10 @@ EVENT_TYPES: dict[str, tuple[EventType, ...]] = {
         EventType("a2a.push.delete", "A push config was taken back.", ("config_id",)),
         EventType("a2a.push.rejected", "A notification was refused.", ("status", "reason", "message"), ("peer",)),
     ),
-    "Agents, groups, contexts": (
+    "Agents, groups, contexts, tokens": (
+        EventType(
+            "missive.config.seeded", "The agents and groups of the configuration are others.", ("agents", "groups")
+        ),
         EventType("missive.agent.{add,update}", "An agent was registered, or changed.", ("alias", "base_url", "tags")),
         EventType("missive.agent.rename", "An agent has another alias.", ("alias", "base_url", "tags", "previous")),
         EventType("missive.agent.remove", "An agent is gone.", ("alias", "base_url", "tags", "purged")),
@@ -61,7 +64,19 @@ EVENT_TYPES: dict[str, tuple[EventType, ...]] = {
             ("group", "agent", "rank", "weight", "tags", "routing_metadata", "updated"),
         ),
         EventType("missive.group.member.remove", "An agent left a group.", ("group", "agent", "removed_member")),
+        EventType(
+            "missive.context.created",
+            "A context was made before anything was said in it.",
+            (),
+            ("name", "parent_context_id", "summary"),
+        ),
         EventType("missive.context.closed", "A context was closed.", (), ("name",)),
+        EventType(
+            "missive.token.create",
+            "A client of the gateway was given a token.",
+            ("name", "commands", "agents", "expires_at"),
+        ),
+        EventType("missive.token.revoke", "A token counts no more.", ("name",)),
     ),
     "Routing": (
         EventType("missive.route.planned", "A policy has chosen.", ("group", "policy_source", "plan")),

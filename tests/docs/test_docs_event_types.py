@@ -99,6 +99,7 @@ BY_HAND = (
     "group add others echo --rank 1", "group remove others echo", "group delete others",
     "context create --name trip --agent echo", "send echo hello --context trip", "context close trip",
     "send older hello --timeout 5s", "agent remove older",
+    "token create shop --expires 1h", "token revoke shop",
     "send worker task", "stream worker 'stream 1'", "stream worker crash", "stream echo hello", "send worker 'fail'",
     "send --group crew hello --policy fallback",
     "allreduce crew 'choose tea coffee' --strategy vote",
@@ -108,7 +109,8 @@ BY_HAND = (
 )  # fmt: skip
 """What is typed before the gateway runs. Some of it fails, which makes events, too."""
 NOT_HERE = (
-    "a2a.push.*", "a2a.subscription.*", "missive.session.*", "missive.intake.*", "missive.gateway.dead_letter",
+    "a2a.push.*", "a2a.subscription.*", "missive.session.*", "missive.intake.*", "missive.config.seeded",
+    "missive.gateway.dead_letter",
     "missive.gateway.retrying",
     "missive.gateway.subscription.*", "missive.job.schedule.skipped", "missive.reduce.failed", "missive.store.prune",
 )  # fmt: skip

@@ -13,7 +13,7 @@ import anyio
 from missive_host import __version__
 from missive_host.a2a.binding import Binding, Headers
 from missive_host.a2a.negotiate import spoken_version
-from missive_host.a2a.observing import Observed
+from missive_host.a2a.observing import Observed, with_trace
 from missive_host.a2a.shapes import INTERRUPTED, SETTLED, Json, payload, state
 from missive_host.a2a.streams import OpenStreams
 from missive_host.errors import MissiveError, ProtocolError, TransportError
@@ -195,7 +195,7 @@ class AgentClient:
 
     async def _call(self, operation: str, request: Json) -> Json:
         with self.observed.call(operation) as call:
-            answer = await self._binding.call(operation, request, call.headers(self._headers))
+            answer = await self._binding.call(operation, request, with_trace(self._headers))
             call.note_task(answer.get("task", answer).get("id"))
             return answer
 
@@ -307,7 +307,7 @@ class _Following:
     async def _read(self, operation: str, request: Json) -> None:
         client = self._client
         with client.observed.call(operation) as call:
-            async with client._binding.stream(operation, request, call.headers(client._headers)) as source:
+            async with client._binding.stream(operation, request, with_trace(client._headers)) as source:
                 while (event := await source.next()) is not None:
                     await self._take(event)
                     call.note_task(self._task_id)

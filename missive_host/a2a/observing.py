@@ -38,6 +38,14 @@ if TYPE_CHECKING:
     """Told of a call that has ended: agent, system, method, ``error.type`` or nothing, seconds."""
 
 
+def with_trace(headers: Headers) -> Headers:
+    """Return the headers with the trace that is carried on. One that is configured by hand stays."""
+    fields = trace_fields()
+    if not fields or any(name.lower() == "traceparent" for name, _ in headers):
+        return headers
+    return [*(item for item in headers if item[0].lower() != "tracestate"), *fields.items()]
+
+
 class Observed:
     """Watches the calls on one agent over one interface."""
 
@@ -75,13 +83,6 @@ class Call:
                 "server.port": observed.port,
             },
         )
-
-    def headers(self, headers: Headers) -> Headers:
-        """Return the headers with the trace that is carried on. One that is configured by hand stays."""
-        fields = trace_fields()
-        if not fields or any(name.lower() == "traceparent" for name, _ in headers):
-            return headers
-        return [*(item for item in headers if item[0].lower() != "tracestate"), *fields.items()]
 
     def note_task(self, task_id: str | None) -> None:
         self._span.note("missive.task.id", task_id)

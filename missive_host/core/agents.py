@@ -16,6 +16,7 @@ from missive_host.a2a.cards import FetchedCard, card_urls, fetch_card
 from missive_host.a2a.client import USER_AGENT, AgentClient, Retries
 from missive_host.a2a.credentials import check_credentials
 from missive_host.a2a.negotiate import negotiate
+from missive_host.a2a.observing import with_trace
 from missive_host.a2a.shapes import Json
 from missive_host.a2a.transport import scheme_of, selected
 from missive_host.commands import duration_seconds
@@ -27,6 +28,7 @@ from missive_host.routing.breaker import counts, failed as breaker_failed, succe
 from missive_host.security.secrets import Secret
 from missive_host.store.rows import AgentRow, CardRow
 from missive_host.telemetry import about
+from missive_host.telemetry.spans import CLIENT, span
 
 if TYPE_CHECKING:
     from missive_host.config.model import Protocol
@@ -127,7 +129,7 @@ class Agents:
             return Card(cached, "cached")
         seconds = duration_seconds(core.settings.config.qos.timeout)
         try:
-            with anyio.fail_after(seconds):
+            with span(f"card {row.alias}", CLIENT, {"gen_ai.agent.name": row.alias}), anyio.fail_after(seconds):
                 fetched = await self._fetch(row, cached)
         except TimeoutError:
             error: MissiveError = TransportError(
@@ -144,14 +146,14 @@ class Agents:
     async def _fetch(self, row: AgentRow, cached: CardRow | None) -> FetchedCard:
         scheme = scheme_of(row.base_url)
         if scheme is not None:
-            headers = [*self.headers(row), ("A2A-Version", "1.0")]
+            headers = with_trace([*self.headers(row), ("A2A-Version", "1.0")])
             where = f"agent '{row.alias}'"
             return await self._core.connections.transport_card(scheme, row.base_url, headers, where=where)
         usable = cached if cached is not None and cached.url in card_urls(row.base_url) else None
         return await fetch_card(
             self._core.connections.http,
             row.base_url,
-            headers=self.headers(row),
+            headers=with_trace(self.headers(row)),
             etag=usable.etag if usable else None,
             last_modified=usable.last_modified if usable else None,
         )

@@ -131,6 +131,9 @@ def test_one_request_is_one_trace_at_the_collector_and_at_the_agent(
         assert by_name[child].parent == by_name[parent].id, (child, ours)
     assert told["traceparent"] == f"00-{TRACE}-{by_name['invoke_agent there'].id}-01"
     assert told["tracestate"] == "vendor=value"
+    cards = [span for span in spans if span.name == "card gone"]  # the plan asks for it, too
+    assert {span.attributes["error.type"] for span in cards} == {"transport"}
+    assert by_name["attempt gone"].id in {span.parent for span in cards}
     assert by_name["attempt gone"].failed
     assert by_name["attempt gone"].attributes["error.type"] == "transport"
     assert not by_name["attempt there"].failed

@@ -17,8 +17,8 @@ from missive_host.core.views import given
 from missive_host.errors import ErrorReport, MissiveError, TaskCancelledError, ValidationError, nearest
 from missive_host.outputs import Data, Json, Output
 from missive_host.store.rows import WorkRow
-from missive_host.telemetry import about, current_trace, trace_fields
-from missive_host.telemetry.spans import begin
+from missive_host.telemetry import current_trace, trace_fields
+from missive_host.telemetry.spans import PRODUCER, entering, messaging
 
 if TYPE_CHECKING:
     from missive_host.a2a.parts import FileAccess
@@ -100,20 +100,21 @@ def enqueue(tables: Tables, request: JobRequest, *, own_id: str, at: str, run_at
     One that is there already stays as it is: who starts it does so a second time after a crash. It belongs to the trace
     of whoever starts it, or begins one.
     """
-    with about(current_trace() or begin()):
-        return _enqueue(tables, request, own_id, at, run_at)
+    work_id, tag = f"job/{request.kind}/{own_id}", c.tag_of(request.command)
+    known = tables.work.get(work_id)
+    if known is not None:
+        return known
+    with entering("create job", PRODUCER, current_trace(), messaging("create", ADAPTER, work_id, tag)):
+        return _put(tables, request, work_id, at, run_at)
 
 
-def _enqueue(tables: Tables, request: JobRequest, own_id: str, at: str, run_at: str | None) -> WorkRow:
+def _put(tables: Tables, request: JobRequest, work_id: str, at: str, run_at: str | None) -> WorkRow:
     from missive_host.core.recorder import journal_event
 
     command, kind = request.command, request.kind
-    known = tables.work.get(f"job/{kind}/{own_id}")
-    if known is not None:
-        return known
     work = tables.work.put(
         WorkRow(
-            work_id=f"job/{kind}/{own_id}",
+            work_id=work_id,
             kind="job",
             adapter=ADAPTER,
             command=c.tag_of(command),

@@ -23,7 +23,6 @@ import msgspec
 from missive_host.commands import duration_seconds
 from missive_host.core.recorder import journal_event
 from missive_host.core.seeding import seed
-from missive_host.core.telemetry import LAST_SECONDS
 from missive_host.errors import ConfigError, MissiveError, StorageError, ValidationError
 from missive_host.filters import Filters
 from missive_host.gateway.control import control_path, serve_control
@@ -33,6 +32,7 @@ from missive_host.gateway.health import HealthPaths, health_app
 from missive_host.gateway.intake import Room
 from missive_host.gateway.listener import HttpListener
 from missive_host.gateway.lock import DaemonLock
+from missive_host.gateway.measured import measured
 from missive_host.gateway.metrics import Metrics
 from missive_host.gateway.notify import Notifier
 from missive_host.gateway.push import PushReceiver
@@ -91,7 +91,6 @@ class Gateway:
         telemetry: Telemetry | None = None,
     ) -> None:
         self.core = core
-        self._telemetry = telemetry
         self._load = load
         self._open_plugins = open_plugins
         self._plugins = open_plugins(core.settings)
@@ -103,8 +102,7 @@ class Gateway:
         self._state = "starting"
         self._notifier = Notifier()
         self._metrics = Metrics()
-        if telemetry is not None:
-            self._metrics.spans = telemetry.spans
+        self._measured = measured(telemetry, self._metrics, self.status)
         core.on_call = self._metrics.called
         self._listener: HttpListener | None = None
         self._stopping = anyio.Event()
@@ -206,8 +204,8 @@ class Gateway:
                 ("housekeeping", self._keep_house),
             ):
                 group.start_soon(self._services.keep, name, service)
-            if self._telemetry is not None and self._telemetry.metrics is not None:
-                group.start_soon(self._services.keep, "telemetry", self._send_metrics)
+            if self._measured is not None:
+                group.start_soon(self._services.keep, "telemetry", self._measured.run)
             group.start_soon(self._watch)
             await self._begin()
             await self._stopping.wait()
@@ -248,7 +246,8 @@ class Gateway:
         await self._journal("stopped", {"reason": self._reason, "given_back": left})
         await self._sinks.stop()
         log.info("the gateway has stopped; given back: %d", left)
-        await self._send_last_metrics()
+        if self._measured is not None:
+            await self._measured.end()
         group.cancel_scope.cancel()
         with anyio.CancelScope(shield=True):
             await self._show(
@@ -414,21 +413,6 @@ class Gateway:
                 self._notifier.alive()
             if self.dispatcher.storage_error is not None:
                 await self.dispatcher.try_store()
-
-    async def _send_metrics(self) -> None:
-        """Send to the collector what Prometheus would read, from time to time."""
-        assert self._telemetry is not None
-        assert self._telemetry.metrics is not None
-        while True:
-            await anyio.sleep(self._telemetry.interval)
-            readings = self._metrics.readings(self.status())
-            await anyio.to_thread.run_sync(self._telemetry.metrics.send, readings, abandon_on_cancel=True)
-
-    async def _send_last_metrics(self) -> None:
-        if self._telemetry is not None and self._telemetry.metrics is not None:
-            readings = self._metrics.readings(self.status())
-            with anyio.move_on_after(LAST_SECONDS):
-                await anyio.to_thread.run_sync(self._telemetry.metrics.send, readings, abandon_on_cancel=True)
 
     async def _journal(self, name: str, payload: dict[str, Any]) -> None:
         event = journal_event(f"missive.gateway.{name}", source="gateway:daemon", payload=payload)

@@ -196,14 +196,6 @@ def waited(name: str, trace: TraceContext | None, since: str, attributes: Attrib
         recorder.take(made)
 
 
-def begin() -> TraceContext:
-    """Return a new trace, which is sampled if that is how it falls out here."""
-    trace, recorder = new_trace(), _recorder.get()
-    if recorder is None or recorder.samples(trace, new=True):
-        return trace
-    return msgspec.structs.replace(trace, sampled=False)
-
-
 def _made(
     name: str, kind: str, parent: TraceContext | None, attributes: Attributes | None, trace: TraceContext
 ) -> Span:

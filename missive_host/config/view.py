@@ -17,7 +17,7 @@ from missive_host.security.redact import MARK, Redactor
 if TYPE_CHECKING:
     from missive_host.config.model import Config
 
-_FREE = ("metadata", "routing_metadata", "settings", "service_parameters")
+_FREE = ("metadata", "routing_metadata", "settings", "service_parameters", "headers")
 """Tables with keys of the user's own choice: here a key may sound like a secret."""
 _ENDINGS = ("token", "secret", "password", "passwd", "apikey", "accesskey", "privatekey", "credential", "credentials")
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
@@ -59,7 +59,7 @@ def _without_literals(value: Any, *, free: bool) -> Any:
         return {
             key: MARK
             if free and sounds_secret(key) and isinstance(child, str | list)
-            else _without_literals(child, free=free or key in _FREE)
+            else _without_literals(child, free=free or (key in _FREE and isinstance(child, dict)))
             for key, child in value.items()
         }
     if isinstance(value, list):

@@ -23,6 +23,11 @@ metadata = { "odd.key" = "a\\u007f\\nb", next_page_token_field = "cursor", api_t
 file = "/etc/one"
 [[auth_refs.two.headers]]
 env = "TWO"
+[telemetry.headers]
+X-Api-Key = "0815-literal"
+X-Scope-OrgID = "tenant"
+Authorization = { secret = "env:OTLP_HEADER" }
+
 [protocol.service_parameters]
 X-Region = "eu"
 X-Auth-Token = "tok-literal-2"
@@ -52,6 +57,11 @@ def test_literal_secrets_are_not_shown(tmp_path: Path) -> None:
     assert settings["token"] == {"secret": "env:TEAM_TOKEN"}
     assert settings["password"] == settings["inner"]["secret"] == "[REDACTED]"
     assert settings["greeting"] == "the token is ready"
+    assert view["telemetry"]["headers"] == {
+        "X-Api-Key": "[REDACTED]",
+        "X-Scope-OrgID": "tenant",
+        "Authorization": {"secret": "env:OTLP_HEADER"},
+    }
     assert view["protocol"]["service_parameters"] == {"X-Region": "eu", "X-Auth-Token": "[REDACTED]"}
     assert view["agents"]["planner"]["metadata"]["next_page_token_field"] == "cursor"
     assert view["qos"]["timeout"] == "30s"

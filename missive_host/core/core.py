@@ -42,6 +42,8 @@ class WorkContext(msgspec.Struct):
     """How many results earlier attempts have given."""
     accepted: bool = False
     """Set once an agent has taken the message: from then on it is followed, and not sent again."""
+    renamed: dict[tuple[str, str], str] = {}
+    """Messages of earlier attempts to agents that have another name now, by that name and the message's role."""
 
 
 class _Opened:
@@ -98,6 +100,10 @@ class Core:
         """Return a core for one piece of work. It shares with this one all that is open."""
         twin = copy.copy(self)
         twin.work, twin.files = work, files
+        if work.attempt > 1:
+            from missive_host.core.durable import renamed_since
+
+            work.renamed = self.store.read(lambda tables: renamed_since(tables, work.work_id))
         return twin
 
     def message_id(self, agent: str, role: str = "") -> str:
@@ -105,7 +111,9 @@ class Core:
 
         `role` tells several messages to one agent apart.
         """
-        return new_id() if self.work is None else derived_id(self.work.work_id, "message", role, agent)
+        if self.work is None:
+            return new_id()
+        return self.work.renamed.get((agent, role)) or derived_id(self.work.work_id, "message", role, agent)
 
     def own_id(self, what: str) -> str:
         """Return a new id, which for the same work and the same `what` is always the same."""

@@ -17,6 +17,7 @@ from missive_host.a2a.shapes import SETTLED, Json, payload, state
 from missive_host.commands import Send, Stream
 from missive_host.core.handlers.send import begin, prepare, record_failure, send_result, to_one
 from missive_host.core.views import given
+from missive_host.ids import derived_id
 
 if TYPE_CHECKING:
     from typing import TypeVar
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from missive_host.store import Tables
 
     C = TypeVar("C", Send, Stream)
+
+_ROLES = ("", "reduce")
+"""What messages for one piece of work there may be to the same agent."""
 
 
 async def send_durably(core: Core, command: Send) -> o.SendResult:
@@ -106,6 +110,21 @@ def recall(core: Core, exchange: Exchange) -> Json | None:
     if answer is not None and core.work is not None:
         core.work.accepted = True
     return answer
+
+
+def renamed_since(tables: Tables, work_id: str) -> dict[tuple[str, str], str]:
+    """Return the messages that work has sent to agents which were renamed since, by their names now and the roles.
+
+    Their ids were made of the names of then.
+    """
+    found: dict[tuple[str, str], str] = {}
+    for event in tables.events.list(work=work_id, types=("a2a.*.request",)):
+        for row in tables.messages.with_id(event.message_id or ""):
+            if row.direction == "request" and row.agent_alias != event.agent_alias:
+                for role in _ROLES:
+                    if derived_id(work_id, "message", role, event.agent_alias or "") == row.message_id:
+                        found[row.agent_alias, role] = row.message_id
+    return found
 
 
 def chosen_before(core: Core, command: C) -> C:

@@ -7,16 +7,20 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import pytest
 from http_kit import MESSAGES
 from route_kit import document, gang, nobody, run
 from support.gateways import GatewayProcess
 
 from missive_host import commands as c
+from missive_host.core.core import WorkContext
 
 if TYPE_CHECKING:
     from support.cores import Home
 
     from missive_host.demo.fleet import AgentProcess
+
+pytestmark = pytest.mark.anyio
 
 CONFIG = """
 [qos]
@@ -154,6 +158,24 @@ def test_what_the_gateway_tries_again(home: Home, agent: AgentProcess) -> None:
         (1, "failed"),
         (1, "missive.job.failed"),
     ]
+
+
+async def test_an_agent_that_was_renamed_gets_no_message_twice(home: Home, agent: AgentProcess) -> None:
+    """As after a crash: the first attempt has the answer, and the second one finds it under the agent's new name."""
+    async with home.core() as core:
+        gang(core, "round-robin", echo=agent, other=agent)
+        answers: list[Any] = []
+
+        async def emit(output: Any) -> None:
+            answers.append(output.data.response.raw)
+
+        command = c.Send(group="gang", message="echo hello")
+        await core.core.for_work(WorkContext("delivery-1")).run(command, emit)
+        (request,) = core.requests()
+        core.local(c.AgentRename(agent=request.agent_alias, new_name="parrot"))
+        await core.core.for_work(WorkContext("delivery-1", attempt=2)).run(command, emit)
+        assert answers[0] == answers[1]
+        assert [row.message_id for row in core.requests()] == [request.message_id]
 
 
 def test_without_a_gateway_the_plan_is_found_by_its_attempts(home: Home, agent: AgentProcess) -> None:

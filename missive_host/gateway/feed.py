@@ -45,7 +45,9 @@ class JournalFeed:
 
     def count(self, position: int, until: int, types: tuple[str, ...]) -> int:
         """Return how many events of these types there are after a position, up to and with another."""
-        return self._store.read(lambda tables: tables.events.count_between(position, until, types))
+        if not types:
+            return 0
+        return self._store.read(lambda tables: tables.events.count(types=types, after=position, upto=until))
 
     def _event(self, row: EventRow) -> JournalEvent:
         return JournalEvent(

@@ -118,14 +118,9 @@ class Events:
         rows = tuple(_event(row) for row in found)
         return rows, rows[-1].sequence if len(rows) == limit else max(newest, after)
 
-    def count_between(self, after: int, until: int, patterns: Sequence[str]) -> int:
-        """Return how many events after one sequence, up to and with another, have a type as `follow` knows them."""
-        count = f"SELECT COUNT(*) FROM events WHERE sequence > ? AND sequence <= ? AND ({globs(patterns)})"  # noqa: S608
-        return int(self._execute(count, (after, until, *patterns)).fetchone()[0])
-
     def count(self, **chosen: Unpack[Selectors]) -> int:
         """Return how many events there are."""
-        return len(select(self._execute, "sequence", chosen, newest_first=False))
+        return sum(count for (count,) in select(self._execute, "COUNT(*)", chosen, newest_first=False))
 
     def last_sequence(self) -> int:
         """Return the sequence of the newest event that was ever written, 0 if there was none."""

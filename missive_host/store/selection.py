@@ -68,7 +68,10 @@ class Selectors(TypedDict, total=False):
 def select(
     execute: Execute, columns: str, chosen: Selectors, *, newest_first: bool, limit: int | None = None
 ) -> list[Any]:
-    """Return rows of events; `columns` begins with ``sequence``. Raises `ValidationError` for what is no time."""
+    """Return rows of events; `columns` begins with ``sequence``, or is a count, of which there may be several.
+
+    Raises `ValidationError` for what is no time.
+    """
     with ExitStack() as cursors:
         rows = _rows(execute, columns, chosen, newest_first=newest_first, cursors=cursors)
         return list(islice(rows, limit))

@@ -145,6 +145,7 @@ LOOKS: dict[str, Look] = {
     "tail from the beginning": lambda t: t.events.tail(0, limit=20, types=("a2a.send.*",)),
     "follow": lambda t: t.events.follow(t.events.last_sequence() - 5, ("a2a.*",), limit=10),
     "count": lambda t: t.events.count(context="c-1"),
+    "count behind": lambda t: t.events.count(types=("a2a.*",), after=t.events.last_sequence() - 500),
     "message": lambda t: t.messages.with_id("m-5"),
     "answer": lambda t: t.messages.with_id("r-5"),
     "key": lambda t: t.work.by_key("code-1"),

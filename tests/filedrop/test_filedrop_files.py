@@ -11,8 +11,9 @@ import pytest
 from filedrop_kit import Drop
 from missive_filedrop.attachments import put_away
 from missive_filedrop.folders import Folders
+from support.secrets import planted
 
-SECRET = "nobody outside may read this"
+SECRET = planted("outside")
 
 
 def send(drop: Drop, *names: str, field: str = "file_bytes", folder: str = "", flags: tuple[str, ...] = ()) -> Any:
@@ -101,6 +102,7 @@ def test_those_of_a_session_lie_in_its_folder(echo: Drop) -> None:
     ],
 )
 @pytest.mark.parametrize("field", ["files", "file_bytes"])
+@pytest.mark.secrets_in("secret.txt", "in/*old.json", "in/*.hidden")
 def test_files_from_elsewhere_are_refused(echo: Drop, name: str, message: str, field: str) -> None:
     (echo.folder / "secret.txt").write_text(SECRET)
     for folder in ("more", "processed", "error"):
@@ -120,6 +122,7 @@ def test_files_from_elsewhere_are_refused(echo: Drop, name: str, message: str, f
     assert all(SECRET not in path.read_text() for path in echo.outbox.iterdir())
 
 
+@pytest.mark.secrets_in("outside/passwd")
 def test_a_folder_that_becomes_a_link_is_not_followed(drop: Drop) -> None:
     """After the request was read, and before its files are put away."""
     outside = drop.folder / "outside"

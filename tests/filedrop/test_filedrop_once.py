@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from contract_kit import RESULT_FILE, faults
 from filedrop_kit import Drop
+from support.secrets import planted
 
 
 def start_task(drop: Drop) -> str:
@@ -23,7 +24,7 @@ def start_task(drop: Drop) -> str:
     return task
 
 
-SECRET = "nobody outside may read this"
+SECRET = planted("outside")
 
 
 def test_what_succeeds_what_fails_and_what_is_refused(echo: Drop) -> None:
@@ -117,6 +118,7 @@ def test_a_file_that_may_not_be_read(drop: Drop, tmp_path: Path) -> None:
     assert "while reading the file: Permission denied" in drop.answer("a.error.json")["error"]["message"]
 
 
+@pytest.mark.secrets_in("secret.json")
 def test_what_is_no_request_is_left_alone(drop: Drop) -> None:
     secret = drop.folder / "secret.json"
     secret.write_text(json.dumps({"id": "s", "command": "task_list", "x_": SECRET}))

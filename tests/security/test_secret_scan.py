@@ -20,6 +20,9 @@ from support.secrets import planted
 
 SECRET = planted("scan")
 TESTS = Path(__file__).parents[1]
+OWN = re.compile(
+    r"""^[A-Z_]*(?:SECRET|TOKEN|PASSWORD|CREDENTIAL|API_KEY)[A-Z_]* = [bf]?["'](?!.*planted\().*""", re.MULTILINE
+)
 RUN = """
 import logging, subprocess, sys
 from pathlib import Path
@@ -134,6 +137,14 @@ def test_names_are_searched_and_environments_of_python_are_not(tmp_path: Path) -
     (tmp_path / "gone").symlink_to(tmp_path / "nowhere")
     (found,) = found_in(tmp_path)
     assert found.startswith(f"the name of {tmp_path}")
+
+
+def test_no_test_makes_a_secret_of_its_own() -> None:
+    """What is not planted is not searched for."""
+    files = [file for file in TESTS.rglob("*.py") if "node_modules" not in file.parts]
+    own = [f"{file.name}: {found}" for file in files for found in OWN.findall(file.read_text("utf-8"))]
+    assert len(files) > 100
+    assert own == []
 
 
 @pytest.mark.parametrize("processes", [0, 2])

@@ -147,7 +147,7 @@ async def test_each_run_of_a_schedule_begins_a_trace(home: Home, agent: AgentPro
             rows.append(
                 await core.core.store.commit(lambda tables: enqueue(tables, request, own_id=own_id, at=at))  # noqa: B023
             )
-        events = core.read(lambda tables: tables.events.list(event_type="missive.job.enqueued"))
+        events = core.read(lambda tables: tables.events.list(types=("missive.job.enqueued",)))
     traces = [row.trace.trace_id for row in rows if row.trace is not None]
     assert len(set(traces)) == 2
     assert [event.metadata["trace_id"] for event in events] == traces
@@ -231,5 +231,5 @@ def test_a_push_notification_is_in_the_trace_of_its_request(home: Home) -> None:
     assert (served.trace_id, served.parent, served.kind) == (TRACE, PARENT, 2)
     assert served.attributes["http.response.status_code"] >= 400
     with home.store() as store:
-        events = store.read(lambda tables: tables.events.list(event_type="a2a.push.rejected"))
+        events = store.read(lambda tables: tables.events.list(types=("a2a.push.rejected",)))
     assert [event.metadata["trace_id"] for event in events] == [TRACE]

@@ -12,6 +12,7 @@ import pytest
 from support.gateways import GatewayProcess
 
 from missive_host import commands as c
+from missive_host.telemetry import TraceContext
 
 if TYPE_CHECKING:
     from support.cores import Home
@@ -26,6 +27,7 @@ level = "debug"
 kind = "http"
 """
 MESSAGES = "/adapter/http/v1/messages"
+TRACE = TraceContext("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7")
 
 
 def records(home: Home) -> list[dict[str, Any]]:
@@ -44,7 +46,7 @@ def frame(frame_id: str, message: str) -> dict[str, Any]:
 
 async def post(gateway: GatewayProcess, document: dict[str, Any]) -> dict[str, Any]:
     async with httpx.AsyncClient(base_url=gateway.url, timeout=30) as client:
-        answer = await client.post(MESSAGES, json=document)
+        answer = await client.post(MESSAGES, json=document, headers={"traceparent": TRACE.traceparent})
     assert answer.status_code == 200, answer.text
     found: dict[str, Any] = answer.json()
     return found
@@ -79,6 +81,7 @@ async def test_every_line_about_a_request_has_its_id(served: Home) -> None:
         assert part in said, said
     assert {line["adapter"] for line in about} == {"web"}
     assert {line["agent"] for line in about} == {"echo"}
+    assert {line["trace_id"] for line in about} == {TRACE.trace_id}
     call = next(line for line in about if "is called" in line["message"])
     assert call["message_id"]
     assert all("work_id" not in line for line in lines if "the gateway" in line["message"])
@@ -105,13 +108,17 @@ async def test_two_requests_side_by_side_never_mix(served: Home) -> None:
     work_of = {name: answer["receipt_id"] for name, answer in done.items()}
     assert len(set(work_of.values())) == 16
     message_ids: dict[str, set[str]] = {}
+    traces: dict[str, set[str]] = {}
     for line in records(served):
         if "frame_id" in line:
             assert line["work_id"] == work_of[line["frame_id"]], line
+        if "work_id" in line:
+            traces.setdefault(line["work_id"], set()).add(line["trace_id"])
         if "message_id" in line:
             message_ids.setdefault(line["work_id"], set()).add(line["message_id"])
-    assert all(len(ids) == 1 for ids in message_ids.values())
-    assert len({next(iter(ids)) for ids in message_ids.values()}) == 16
+    for ids in (message_ids, traces):
+        assert all(len(each) == 1 for each in ids.values())
+        assert len({next(iter(each)) for each in ids.values()}) == 16
 
 
 async def test_members_jobs_and_schedules_have_theirs(served: Home, agent: AgentProcess) -> None:

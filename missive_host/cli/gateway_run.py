@@ -26,6 +26,7 @@ def run_gateway(app: App, *, bind_address: str | None, port: int | None, paths: 
     from missive_host.core.telemetry import telemetry_of
     from missive_host.gateway.daemon import Gateway
     from missive_host.gateway.health import HealthPaths
+    from missive_host.logs.setup import last_words
     from missive_host.outputs import Output
 
     core = app.core()
@@ -58,6 +59,7 @@ def run_gateway(app: App, *, bind_address: str | None, port: int | None, paths: 
             bind=bind,
             paths=health,
             set_log_up=set_log_up,
+            last_words=last_words,
             telemetry=telemetry,
         )
         return await gateway.run()

@@ -75,7 +75,7 @@ class Gateway:
 
     `load` reads the configuration again, `open_plugins` finds the plugins that a configuration allows; `show` is told
     what has happened, for the terminal. `set_log_up` lets the log go where a configuration says, and opens its file
-    anew.
+    anew; `last_words` keeps in it what ended the gateway.
     """
 
     def __init__(
@@ -88,6 +88,7 @@ class Gateway:
         bind: str | None = None,
         paths: HealthPaths | None = None,
         set_log_up: Callable[[Settings], None] = lambda _settings: None,
+        last_words: Callable[[Exception], None] = lambda _error: None,
         telemetry: Telemetry | None = None,
     ) -> None:
         self.core = core
@@ -98,6 +99,7 @@ class Gateway:
         self._bind = bind
         self._paths = paths or HealthPaths()
         self._set_log_up = set_log_up
+        self._last_words = last_words
         self._began = time.monotonic()
         self._state = "starting"
         self._notifier = Notifier()
@@ -153,6 +155,9 @@ class Gateway:
             try:
                 async with AsyncExitStack() as stack:
                     await self._run(stack)
+            except Exception as error:
+                self._last_words(error)
+                raise
             finally:
                 await self.core.aclose()
         return 0
@@ -191,7 +196,9 @@ class Gateway:
             stack.enter_context(listener.mount("", health))
             stack.enter_context(listener.mount(self._receiver.path, self._receiver.app()))
             await group.start(listener.serve)
-            await self.dispatcher.reclaim(dead=lambda owner: owner.startswith("gateway/"))
+            left = await self.dispatcher.reclaim(dead=lambda owner: owner.startswith("gateway/"))
+            if left:
+                log.info("the gateway before this one was ended in the middle of work; taken up again: %d", left)
             await group.start(self.dispatcher.run)
             await group.start(serve_control, control_path(core.settings.paths), self._control)
             self._sinks.open(group)

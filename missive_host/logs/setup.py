@@ -88,6 +88,25 @@ def install(
         logging.getLogger(name).setLevel(min(place.of(name) for place in places))
 
 
+def last_words(error: Exception) -> None:
+    """Keep in the file what ends this process; on stderr it is shown in another way."""
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    said = getattr(error, "message", None)
+    record = logging.LogRecord(
+        "missive.gateway",
+        logging.ERROR,
+        "",
+        0,
+        "the gateway ends: %s",
+        (said or f"unexpected {type(error).__name__}",),
+        None if said else (type(error), error, error.__traceback__),
+    )
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, LogFile):
+            handler.handle(record)
+
+
 def _levels(verbosity: int, block: Logging | None) -> tuple[int, int, dict[str, int]]:
     """Return the level of missive's own loggers, that of all others, and those of single ones."""
     flag, everything = _FLAGS[verbosity], logging.DEBUG if verbosity >= 3 else logging.CRITICAL

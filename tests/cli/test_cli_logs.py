@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -261,6 +262,34 @@ def test_the_doctor_looks_at_it(missive) -> None:  # type: ignore[no-untyped-def
     log_file(missive).parent.write_text("in the way")
     assert found()["status"] == "fail"
     assert found()["hints"][0].startswith("mv ")
+
+
+def test_it_has_why_a_gateway_could_not_start(missive) -> None:  # type: ignore[no-untyped-def]
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        failed = missive.run("gateway", "run", "--port", port, "--json")
+        assert json.loads(failed.stderr)["kind"] == "error"  # and nothing else is there
+    (line,) = missive.ok("logs", "--level", "error").splitlines()
+    assert f"error missive.gateway: the gateway ends: cannot listen on 127.0.0.1:{port}" in line
+    with gateway(missive):
+        assert missive.run("gateway", "run", "--port", "0").returncode == 75  # it leaves no trace in the log of another
+    assert len(missive.ok("logs", "--level", "error").splitlines()) == 1
+
+
+def test_it_has_that_the_gateway_before_was_killed(missive) -> None:  # type: ignore[no-untyped-def]
+    configure(missive, '[adapters.web]\nkind = "http"\n')
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # an agent that takes the connection, and says nothing
+        missive.ok("agent", "add", "mute", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        with gateway(missive) as process:
+            job = missive.json("job", "start", "send", "mute", "hi")["job"]["job_id"]
+            deadline = time.monotonic() + 30
+            while missive.json("job", "show", job)["job"]["state"] != "running":
+                assert time.monotonic() < deadline
+            process.kill()
+            process.wait()
+        with gateway(missive):
+            said = missive.ok("logs")
+    assert "the gateway before this one was ended in the middle of work; taken up again: 1" in said
 
 
 def test_other_commands_write_no_file(missive) -> None:  # type: ignore[no-untyped-def]

@@ -43,6 +43,7 @@ class LogFile(logging.Handler):
         self._looked = 0.0
         self._lost = 0
         self._rotates_from = 0.0
+        self._closed_down = False
         self._torn = False
         """The file ends within a line, since the disk became full in the middle of it."""
 
@@ -58,10 +59,13 @@ class LogFile(logging.Handler):
         else:
             if self._lost and written:
                 self._mended()
+            if self._closed_down:  # a thread that was just logging when another handler took our place
+                self._drop()
 
     def close(self) -> None:
         self.acquire()
         try:
+            self._closed_down = True
             self._drop()
         finally:
             self.release()

@@ -8,6 +8,8 @@ import os
 import resource
 import subprocess
 import sys
+import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -262,6 +264,30 @@ def test_where_it_cannot_be_put_aside_it_goes_on(log: Log) -> None:
     said = log.stderr().splitlines()
     assert len(said) == 1
     assert "cannot be put aside" in said[0]
+
+
+def test_threads_that_log_during_a_reload_lose_nothing(log: Log) -> None:
+    stop = threading.Event()
+    said = [0] * 3
+
+    def talk(number: int) -> None:
+        while not stop.is_set():
+            log_of_missive.info("%d-%d", number, said[number])
+            said[number] += 1
+
+    log.open(max_size=50_000, keep=1000)
+    threads = [threading.Thread(target=talk, args=(number,)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    for _ in range(50):
+        log.open(max_size=50_000, keep=1000)
+        time.sleep(0.005)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    found = everything(log)
+    assert len(found) == sum(said)
+    assert set(found) == {f"{number}-{count}" for number in range(3) for count in range(said[number])}
 
 
 def test_a_closed_stderr_is_survived(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:

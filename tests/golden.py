@@ -31,6 +31,7 @@ VERSION = "missive.output.v1"
 FOLDER = ROOT / "contracts" / VERSION / "examples" / "valid"
 
 Json = dict[str, Any]
+Run = Callable[[Desk], None]
 
 MACHINE = frozenset(("doctor",))
 """Kinds whose lists depend on the machine."""
@@ -44,10 +45,13 @@ AGENTS = (
     AgentSpec("worker", bindings=("json-rpc", "http+json"), fast=True),
     AgentSpec("pusher", bindings=("json-rpc", "http+json"), push=True, streaming=False),
 )
-RUNS: tuple[Callable[[Desk], None], ...] = (
+RUNS: tuple[Run, ...] = (
     calls.agents,
     calls.calls,
+    calls.tasks,
+    calls.contexts,
     calls.groups,
+    calls.collectives,
     calls.errors,
     calls.contracts,
     alone.program,
@@ -64,13 +68,22 @@ RUNS: tuple[Callable[[Desk], None], ...] = (
 )
 
 
-def record(folder: Path, *, runs: tuple[Callable[[Desk], None], ...] = RUNS) -> dict[str, Json]:
-    """Return the documents that the commands of these runs print, by name."""
+def record(run: Run, folder: Path, fleet: Fleet) -> dict[str, Json]:
+    """Return the documents that the commands of a run print, by name."""
+    found: dict[str, Json] = {}
+    run(Desk(folder / run.__name__, fleet, found.setdefault))
+    return {name: Alike(folder).document(found[name]) for name in sorted(found)}
+
+
+def record_all(folder: Path) -> dict[str, Json]:
+    """Return the documents of all runs. No two may print the same."""
     found: dict[str, Json] = {}
     with Fleet(AGENTS) as fleet:
-        for run in runs:
-            run(Desk(folder / run.__name__, fleet, found.setdefault))
-    return {name: Alike(folder).document(found[name]) for name in sorted(found)}
+        for run in RUNS:
+            made = record(run, folder, fleet)
+            assert not made.keys() & found.keys(), f"{run.__name__} prints again: {', '.join(made.keys() & found)}"
+            found |= made
+    return found
 
 
 def golden() -> dict[str, Json]:
@@ -206,7 +219,7 @@ def main(words: list[str]) -> int:
         sys.stderr.write("usage: python tests/golden.py [--all]\n")
         return 2
     with tempfile.TemporaryDirectory() as folder:
-        made = record(Path(folder).resolve())
+        made = record_all(Path(folder).resolve())
     for name in {*golden(), *made} if words else changed(golden(), made):
         file = FOLDER / f"{name}.json"
         if name in made:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import json
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,11 @@ from contract_kit import KINDS, OUTPUT, ROOT, SCHEMAS, Json, examples, load
 from missive_host.contracts import load_schema
 from missive_host.contracts.library import cases_of, kinds_of
 from missive_host.contracts.validation import validator
+from missive_host.demo.fleet import Fleet
 
 GOLDEN = golden.golden()
 VALIDATORS = {contract.part: validator(load_schema(contract)) for contract in kinds_of(OUTPUT)}
+Recorded = Callable[[golden.Run], dict[str, Json]]
 HOW = "let a run in tests/support/recordings print it, and call: python tests/golden.py"
 
 
@@ -52,11 +55,27 @@ def test_it_says_what_it_is(name: str) -> None:
         assert private not in text
 
 
-def test_commands_print_what_they_always_did(tmp_path: Path) -> None:
-    """Every command that has a document is run, on real agents."""
-    different = golden.changed(GOLDEN, golden.record(tmp_path.resolve()))
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recorded]:
+    """Runs the commands of a run, once, on real agents."""
+    folder = tmp_path_factory.mktemp("golden").resolve()
+    with Fleet(golden.AGENTS) as fleet:
+        yield cache(lambda run: golden.record(run, folder, fleet))
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("run", golden.RUNS, ids=lambda run: run.__name__)
+def test_commands_print_what_they_always_did(recorded: Recorded, run: golden.Run) -> None:
+    made = recorded(run)
+    different = golden.changed({name: GOLDEN[name] for name in made if name in GOLDEN}, made)
     said = [f"{name}: {each}" for name, found in different.items() for each in found]
     assert said == [], "if this is meant, write it anew: python tests/golden.py"
+
+
+@pytest.mark.timeout(900)
+def test_each_is_printed_by_one_run(recorded: Recorded) -> None:
+    names = [name for run in golden.RUNS for name in recorded(run)]
+    assert sorted(names) == sorted(GOLDEN), "if this is meant, write them anew: python tests/golden.py"
 
 
 # --- the comparison

@@ -47,8 +47,8 @@ def plugins(desk: Desk) -> None:
 
 
 def store(desk: Desk) -> None:
-    desk.types("agent", "add", "echo", desk.agent("echo"))
-    desk.types("send", "echo", "hello")
+    desk.asks("agent", "add", "echo", desk.agent("echo"))
+    desk.asks("send", "echo", "hello")
     desk.types("store", "check")
     desk.types("store", "backup", "backup.sqlite3")
     desk.types("store", "prune", "--older-than", "30d")
@@ -61,8 +61,8 @@ def store(desk: Desk) -> None:
 
 def doctor(desk: Desk) -> None:
     """One agent is there, the other is not, so that there are checks of both kinds."""
-    desk.types("agent", "add", "echo", desk.agent("echo"))
-    desk.types("agent", "add", "nobody", "http://127.0.0.1:9")
+    desk.asks("agent", "add", "echo", desk.agent("echo"))
+    desk.asks("agent", "add", "nobody", "http://127.0.0.1:9")
     desk.types("doctor", "--timeout", "5s", status=69)
 
 

@@ -22,83 +22,103 @@ def agents(desk: Desk) -> None:
 
 
 def calls(desk: Desk) -> None:
-    desk.types("agent", "add", "echo", desk.agent("echo"))
-    desk.types("agent", "add", "worker", desk.agent("worker"))
-    desk.types("context", "create", "--name", "trip", "--agent", "worker", "--metadata", "k=1")
+    task, _ = prepared(desk)
     desk.types("send", "echo", "echo hello", "--metadata", "trace=42")
-    task = desk.types("send", "worker", "task", "--context", "trip", variant="task")["response"]["task_id"]
+    desk.types("send", "worker", "task", variant="task")
+    desk.types("send", "worker", "task", "--async", variant="begun")
     desk.types("stream", "worker", "stream 2", "--context", "trip", lines=True)
     desk.types("stream", "worker", "stream 1", variant="with_events")
+    first = desk.types("task", "artifact", "list", task)["artifacts"][0]["artifact_id"]
+    desk.types("task", "artifact", "show", task, first)
+    desk.types("task", "artifact", "save", task, first, "-o", "summary.txt")
+    desk.types("task", "artifact", "export", task, "-o", "out")
+
+
+def prepared(desk: Desk) -> tuple[str, str]:
+    """Two agents, and two tasks of the one in a context: one that has ended, and one that takes its time."""
+    for name in ("echo", "worker"):
+        desk.asks("agent", "add", name, desk.agent(name))
+    desk.asks("context", "create", "--name", "trip", "--agent", "worker")
+    ended = desk.asks("send", "worker", "task", "--context", "trip")["response"]["task_id"]
+    slow = desk.asks("send", "worker", "sleep 600", "--async")["response"]["task_id"]
+    return ended, slow
+
+
+def tasks(desk: Desk) -> None:
+    task, slow = prepared(desk)
     desk.types("task", "get", task)
     desk.types("task", "get", task, "--remote", variant="remote")
     desk.types("task", "list", "--agent", "worker")
     desk.types("task", "list", "--agent", "worker", "--remote", "--page-size", "1", variant="remote")
     desk.types("task", "wait", task)
-    slow = desk.types("send", "worker", "sleep 600", "--async", variant="begun")["response"]["task_id"]
     desk.types("task", "wait", slow, "--timeout", "100ms", "--interval", "50ms", variant="timeout", status=82)
     desk.types("task", "cancel", slow)
-    first = desk.types("task", "artifact", "list", task)["artifacts"][0]["artifact_id"]
-    desk.types("task", "artifact", "show", task, first)
-    desk.types("task", "artifact", "save", task, first, "-o", "summary.txt")
-    desk.types("task", "artifact", "export", task, "-o", "out")
+
+
+def contexts(desk: Desk) -> None:
+    task, _ = prepared(desk)
+    desk.types("context", "create", "--name", "stay", "--agent", "worker", "--metadata", "k=1")
     desk.types("context", "list")
     desk.types("context", "show", "trip")
     desk.types("context", "fork", "trip", "--name", "trip-by-train")
     desk.types("context", "export", "trip")
     desk.types("context", "close", "trip-by-train", "--summary", "Booked")
-    journal(desk, task)
-
-
-def journal(desk: Desk, task: str) -> None:
-    desk.types("events", "list", "--limit", "2", lines=True)
-    desk.types("events", "list", "--limit", "2")
+    desk.types("events", "list", "--task", task, lines=True)
+    desk.types("events", "list", "--task", task)
     desk.types("events", "show", "1")
-    desk.types("events", "export", "--limit", "2", "-o", "events.ndjson")
+    desk.types("events", "export", "--task", task, "-o", "events.ndjson")
     desk.types("events", "replay")
     desk.types("events", "replay", "--verify", variant="verified")
-    desk.types("events", "tail", "--limit", "2")
+    desk.types("events", "tail", "--task", task)
     desk.types("trace", task)
 
 
 def groups(desk: Desk) -> None:
     for name in ("echo", "worker"):
-        desk.types("agent", "add", name, desk.agent(name))
+        desk.asks("agent", "add", name, desk.agent(name))
     desk.types("group", "create", "pair", "--routing-policy", "round-robin", "--notes", "Both")
     desk.types("group", "add", "pair", "echo", "--rank", "1", "--tag", "fast", "--weight", "2.5")
-    desk.types("group", "add", "pair", "worker", "--rank", "2")
+    desk.types("group", "add", "pair", "worker", "--rank", "2", variant="bare")
     desk.types("group", "list")
     desk.types("group", "show", "pair")
     desk.types("group", "capabilities", "pair", "--refresh")
     desk.types("route", "explain", "--group", "pair")
     desk.types("send", "--group", "pair", "echo hello", variant="group")
     desk.types("send", "--group", "pair", "echo hello", "--policy", "broadcast")
-    started = desk.types("bcast", "pair", "choose yes no")
-    context = started["request"]["context_id"]
-    desk.types("scatter", "pair", "task", "--part", "one", "--part", "two")
-    desk.types("barrier", "pair", "--context", context)
-    desk.types("gather", "pair", "--context", context)
-    desk.types("reduce", "pair", "--context", context, "--strategy", "concat")
-    desk.types("allreduce", "pair", "choose yes no", "--strategy", "vote")
     desk.types("group", "rename", "pair", "both")
     desk.types("group", "remove", "both", "worker")
     desk.types("group", "delete", "both")
 
 
+def collectives(desk: Desk) -> None:
+    desk.asks("group", "create", "pair")
+    for rank, name in enumerate(("echo", "worker")):
+        desk.asks("agent", "add", name, desk.agent(name))
+        desk.asks("group", "add", "pair", name, "--rank", str(rank))
+    context = desk.types("bcast", "pair", "choose yes no")["request"]["context_id"]
+    desk.types("scatter", "pair", "task", "--part", "one", "--part", "two")
+    desk.types("barrier", "pair", "--context", context)
+    desk.types("gather", "pair", "--context", context)
+    desk.types("reduce", "pair", "--context", context, "--strategy", "concat")
+    desk.types("allreduce", "pair", "choose yes no", "--strategy", "vote")
+
+
 def errors(desk: Desk) -> None:
-    """One of each category; `orchestration` is a task that is not waited for any longer."""
-    desk.types("agent", "add", "echo", desk.agent("echo"))
-    desk.types("agent", "add", "nobody", "http://127.0.0.1:9")
-    desk.types("send", "ehco", "hello", status=64)
-    desk.types("send", "nobody", "hello", status=69)
-    desk.types("task", "get", "unheard-of", "--agent", "echo", "--remote", status=76)
-    desk.types("contract", "validate", "nowhere.json", status=74)
-    desk.types("webhook", "run", "--auth-token-env", "NOT_SET", status=77)
+    """One of each category."""
+    desk.asks("agent", "add", "echo", desk.agent("echo"))
+    desk.asks("agent", "add", "nobody", "http://127.0.0.1:9")
+    desk.fails("send", "ehco", "hello", category="validation")
+    desk.fails("send", "nobody", "hello", category="transport")
+    slow = desk.asks("send", "echo", "sleep 600", "--async")["response"]["task_id"]
+    desk.fails("task", "wait", slow, "--timeout", "100ms", "--interval", "50ms", category="orchestration")
+    desk.fails("task", "get", "unheard-of", "--agent", "echo", "--remote", category="protocol")
+    desk.fails("contract", "validate", "nowhere.json", category="io")
+    desk.fails("webhook", "run", "--auth-token-env", "NOT_SET", category="auth")
     desk.home.configure("[qos]\ntimeout = 5\n")
-    desk.types("agent", "list", status=78)
+    desk.fails("agent", "list", category="config")
     desk.home.configure("")
-    database = desk.home.settings().paths.database
-    database.write_bytes(b"this is no database" * 1000)
-    desk.types("agent", "list", status=75)
+    desk.home.settings().paths.database.write_bytes(b"this is no database" * 1000)
+    desk.fails("agent", "list", category="storage")
 
 
 def contracts(desk: Desk) -> None:

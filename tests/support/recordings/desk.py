@@ -26,7 +26,7 @@ MANAGERS = {
 
 
 class Desk:
-    """Documents are kept by their kind, each the first time that it is seen; a variant has a name of its own."""
+    """What commands print is kept by its kind, and the first of several; a variant has a name of its own."""
 
     def __init__(self, folder: Path, fleet: Fleet, keep: Callable[[str, Json], object]) -> None:
         folder.mkdir()
@@ -42,7 +42,6 @@ class Desk:
         self._keep = keep
 
     def keep(self, document: Json, variant: str = "") -> None:
-        variant = document["data"]["category"] if document["kind"] == "error" else variant
         self._keep(f"{document['kind']}.{variant}" if variant else document["kind"], document)
 
     def argv(self, words: tuple[str, ...]) -> list[str]:
@@ -57,12 +56,19 @@ class Desk:
         lines: bool = False,
         env: Mapping[str, str] | None = None,
     ) -> Json:
-        """Run a command and keep what it prints, also of what went wrong. Return ``data`` of its last result."""
+        """Run a command and keep its results. Return ``data`` of the last one."""
         documents = self._run(words, status, stdin, lines=lines, env=env)
         for document in documents:
             self.keep(document, variant)
-        found: Json = documents[0 if documents[-1]["kind"] == "error" else -1]["data"]
+        found: Json = documents[-1]["data"]
         return found
+
+    def fails(self, *words: str, category: str) -> None:
+        """Run a command that goes wrong, and keep its error as a variant of this category."""
+        done = self._process(words, "--json", "", None)
+        document = json.loads(done.stderr[done.stderr.rfind("\n{") + 1 :])  # behind what was said meanwhile
+        assert document["data"]["category"] == category, document
+        self.keep(document, category)
 
     def asks(self, *words: str) -> Json:
         """Run a command to see how things stand. Return ``data`` of its result."""
@@ -78,15 +84,17 @@ class Desk:
         lines: bool = False,
         env: Mapping[str, str] | None = None,
     ) -> list[Json]:
-        done = subprocess.run(
-            self.argv((*words, "--ndjson" if lines else "--json")),
-            env={**self.env, **(env or {})}, cwd=self.folder, input=stdin, capture_output=True, text=True, timeout=120,
-        )  # fmt: skip
+        done = self._process(words, "--ndjson" if lines else "--json", stdin, env)
         assert done.returncode == status, (words, done.returncode, done.stdout, done.stderr)
-        found = done.stdout.splitlines() if lines else [done.stdout]
-        if status:  # behind what was said meanwhile
-            found.append(done.stderr[done.stderr.rfind("\n{") + 1 :])
-        return [json.loads(text) for text in found if text.strip()]
+        return [json.loads(text) for text in (done.stdout.splitlines() if lines else [done.stdout])]
+
+    def _process(
+        self, words: tuple[str, ...], form: str, stdin: str, env: Mapping[str, str] | None
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.argv((*words, form)), env={**self.env, **(env or {})},
+            cwd=self.folder, input=stdin, capture_output=True, text=True, timeout=120,
+        )  # fmt: skip
 
     def starts(self, *words: str) -> Running:
         """Start a command that goes on running."""

@@ -30,8 +30,8 @@ settings = { inbox = "in", outbox = "out" }
 
 
 def gateway(desk: Desk) -> None:
-    desk.types("agent", "add", "echo", desk.agent("echo"))
-    desk.types("agent", "add", "worker", desk.agent("worker"))
+    desk.asks("agent", "add", "echo", desk.agent("echo"))
+    desk.asks("agent", "add", "worker", desk.agent("worker"))
     (desk.folder / "in").mkdir()
     desk.home.configure(GATEWAY)
     with desk.starts("gateway", "run", "--port", "0") as running:
@@ -98,7 +98,7 @@ def jobs(desk: Desk) -> None:
 
 
 def doors(desk: Desk) -> None:
-    desk.types("agent", "add", "echo", desk.agent("echo"))
+    desk.asks("agent", "add", "echo", desk.agent("echo"))
     (desk.folder / "in").mkdir()
     (desk.folder / "in" / "a.json").write_text(
         json.dumps({"id": "a", "command": "send", "agent": "echo", "message": "echo hello"})
@@ -108,7 +108,7 @@ def doors(desk: Desk) -> None:
 
 def push(desk: Desk) -> None:
     desk.env["PUSH_TOKEN"] = "token-of-a-push-config-91c2"
-    desk.types("agent", "add", "pusher", desk.agent("pusher"))
+    desk.asks("agent", "add", "pusher", desk.agent("pusher"))
     with desk.starts("webhook", "run", "--port", "0", "--max-events", "1", "--timeout", "60s") as running:
         url = running.next()["url"]
         refused = urllib.request.Request(url, b"{", {"content-type": "application/json"})
@@ -117,7 +117,7 @@ def push(desk: Desk) -> None:
         except urllib.error.HTTPError as error:
             error.close()
         running.next()
-        task = desk.types("send", "pusher", "sleep 6", "--async", variant="begun")["response"]["task_id"]
+        task = desk.asks("send", "pusher", "sleep 6", "--async")["response"]["task_id"]
         made = desk.types("push", "create", "pusher", task, url, "--token-env", "PUSH_TOKEN", "--metadata", "team=a")
         config = made["config"]["config_id"]
         desk.types("push", "get", "pusher", task, config)

@@ -1,7 +1,8 @@
 """The golden documents: one for each kind of ``missive.output.v1``, as real commands print it.
 
     python tests/golden.py            record anew what has another shape, and what is missing
-    python tests/golden.py --all      record all anew
+    python tests/golden.py gateway    only what this run prints
+    python tests/golden.py --all      record all anew, whatever its shape
 
 They lie in ``contracts/missive.output.v1/examples/valid``, as ``KIND.json``, and ``KIND.VARIANT.json`` where a kind has
 several faces. Ids, times, ports and paths are made alike, so that what stays is the shape. A new kind needs a line in
@@ -10,6 +11,7 @@ one of the runs in ``tests/support/recordings``.
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 import sys
@@ -75,11 +77,11 @@ def record(run: Run, folder: Path, fleet: Fleet) -> dict[str, Json]:
     return {name: Alike(folder).document(found[name]) for name in sorted(found)}
 
 
-def record_all(folder: Path) -> dict[str, Json]:
-    """Return the documents of all runs. No two may print the same."""
+def record_all(folder: Path, runs: tuple[Run, ...] = RUNS) -> dict[str, Json]:
+    """Return the documents of these runs. No two may print the same."""
     found: dict[str, Json] = {}
     with Fleet(AGENTS) as fleet:
-        for run in RUNS:
+        for run in runs:
             made = record(run, folder, fleet)
             assert not made.keys() & found.keys(), f"{run.__name__} prints again: {', '.join(made.keys() & found)}"
             found |= made
@@ -102,7 +104,12 @@ _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(Z|[+-]\d\d:\d\d)")
 _PORT = re.compile(r"\b(127\.0\.0\.1|localhost):(\d{2,5})\b")
 _NUMBERS = {"pid": 4711, "bytes": 4096, "elapsed_ms": 100, "uptime_seconds": 12.5, "free_bytes": 4096}
-_SECRETS = ("secret", "code")
+_TEXTS = {
+    "secret": "K7QD3MXA",
+    "code": "K7QD3MXA",
+    "trace_id": "0af7651916cd43dd8448eb211c80319c",
+    "span_id": "b7ad6b7169203331",
+}
 
 
 class Alike:
@@ -125,7 +132,7 @@ class Alike:
         if isinstance(value, list):
             return [self.document(child) for child in value]
         if isinstance(value, str):
-            return "K7QD3MXA" if name in _SECRETS and "::" not in value else self._text(value)
+            return _TEXTS[name] if name in _TEXTS and "::" not in value else self._text(value)
         return _NUMBERS.get(name, value) if isinstance(value, int | float) else value
 
     def _text(self, text: str) -> str:
@@ -215,12 +222,18 @@ def _compared(before: Json, now: Json, shape: Shape) -> Iterator[str]:
 
 
 def main(words: list[str]) -> int:
-    if words not in ([], ["--all"]):
-        sys.stderr.write("usage: python tests/golden.py [--all]\n")
-        return 2
+    named = {run.__name__: run for run in RUNS}
+    parser = argparse.ArgumentParser(description="Record the golden documents.")
+    parser.add_argument("runs", nargs="*", metavar="RUN", help=f"only these runs: {', '.join(named)}")
+    parser.add_argument("--all", action="store_true", help="also what has the shape that it had")
+    given = parser.parse_args(words)
+    unknown = set(given.runs) - named.keys()
+    if unknown:
+        parser.error(f"there is no run {', '.join(sorted(unknown))}")
     with tempfile.TemporaryDirectory() as folder:
-        made = record_all(Path(folder).resolve())
-    for name in {*golden(), *made} if words else changed(golden(), made):
+        made = record_all(Path(folder).resolve(), tuple(named[name] for name in given.runs) or RUNS)
+    before = {name: document for name, document in golden().items() if name in made or not given.runs}
+    for name in {*before, *made} if given.all else changed(before, made):
         file = FOLDER / f"{name}.json"
         if name in made:
             file.write_text(json.dumps(made[name], indent=2, ensure_ascii=False) + "\n", "utf-8")

@@ -28,6 +28,9 @@ async def lofts(context):
 def program(desk: Desk) -> None:
     desk.types("task")
     desk.types("completion", "fish")
+    desk.types("manpage", "contract")
+    desk.types("skill", "show")
+    desk.types("skill", "install")
     desk.types("config", "path")
     desk.types("config", "show")
     desk.types("config", "validate")

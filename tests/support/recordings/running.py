@@ -39,13 +39,21 @@ def gateway(desk: Desk) -> None:
         until(lambda: desk.asks("gateway", "status")["daemon"].get("ready"))
         source = {"source_id": "alice", "resume_name": "work"}
         frame = {"id": "a", "command": "send", "agent": "echo", "message": "echo hello", "source": source}
-        (desk.folder / "in" / "a.json").write_text(json.dumps(frame))
+        drop(desk, frame)
         sessions(desk)
         jobs(desk)
         desk.types("gateway", "status")
         desk.types("gateway", "reload")
         desk.types("gateway", "stop")
         running.ends(told=False)
+    desk.types("logs")
+    desk.types("logs", lines=True)
+
+
+def drop(desk: Desk, frame: dict[str, Any]) -> None:
+    """Put a frame into the inbox, as a whole."""
+    (desk.folder / "a.json").write_text(json.dumps(frame))
+    (desk.folder / "a.json").rename(desk.folder / "in" / "a.json")
 
 
 def sessions(desk: Desk) -> None:
@@ -100,9 +108,7 @@ def jobs(desk: Desk) -> None:
 def doors(desk: Desk) -> None:
     desk.asks("agent", "add", "echo", desk.agent("echo"))
     (desk.folder / "in").mkdir()
-    (desk.folder / "in" / "a.json").write_text(
-        json.dumps({"id": "a", "command": "send", "agent": "echo", "message": "echo hello"})
-    )
+    drop(desk, {"id": "a", "command": "send", "agent": "echo", "message": "echo hello"})
     desk.types("adapter", "file-drop", "--inbox", "in", "--outbox", "out")
 
 

@@ -369,7 +369,7 @@ class Recorder:
             agent_alias=exchange.agent,
             context_id=exchange.context_id,
             task_id=exchange.task_id,
-            message_id=exchange.message_id,
+            message_id=exchange.message_id or None,
             work_id=exchange.work_id,
             payload=self._core.redactor.json(journaled(value)),
             at=at,

@@ -60,7 +60,7 @@ class Found:
             self.events[event.sequence] = event
             if event.work_id is not None:
                 self.work(event.work_id)
-            if event.message_id is not None:
+            if event.message_id:
                 self.message(event.message_id)
             if event.event_type == _ATTEMPT:
                 self._plan(event)
@@ -70,11 +70,12 @@ class Found:
         self._rows(self._tables.messages.list(context=context_id))
 
     def task(self, agent: str, task_id: str) -> None:
-        self.take(self._of_task(agent, task_id))
+        self._of_task(agent, task_id, None)
         self._rows(self._tables.messages.list(agent=agent, task=task_id))
 
-    def _of_task(self, agent: str, task_id: str) -> Iterator[EventRow]:
-        return (event for event in self._tables.events.list(task=task_id) if self.alias(event) == agent)
+    def _of_task(self, agent: str, task_id: str, message: str | None) -> None:
+        events = self._tables.events.list(task=task_id, message=message)
+        self.take(event for event in events if self.alias(event) == agent)
 
     def message(self, message_id: str) -> None:
         if self._once("message", message_id):
@@ -91,8 +92,9 @@ class Found:
             if row.direction == "request" and row.message_id not in self.messages:
                 self.messages[row.message_id] = row
                 self.message(row.message_id)
-                if row.task_id is not None:  # what became of it later, when nobody waited for it any more
-                    self.take(e for e in self._of_task(row.agent_alias, row.task_id) if e.message_id is None)
+                if row.task_id is not None and self._once("rest", f"{row.agent_alias} {row.task_id}"):
+                    # What became of it later, when nobody waited for it any more.
+                    self._of_task(row.agent_alias, row.task_id, "")
 
     def _plan(self, attempt: EventRow) -> None:
         """Take the plan that an attempt carries out, and the others that do."""
@@ -203,6 +205,7 @@ class _Tree:
         self._found = found
         self.top: list[_Node] = []
         self._events = [found.events[sequence] for sequence in sorted(found.events)]
+        self._began = {event.work_id: event.timestamp for event in reversed(self._events)}
         self._works = {work_id: _Node(self._work_step(work_id, work)) for work_id, work in found.works.items()}
         self._plans = {event.sequence: self._event(event) for event in self._events if event.event_type == _PLANNED}
         self._messages = {row.message_id: _Node(_message_step(row)) for row in found.messages.values()}
@@ -266,7 +269,7 @@ class _Tree:
     def _work_step(self, work_id: str, work: WorkRow | None) -> TraceStep:
         thing = _kind(work_id)
         if work is None:
-            began = min(event.timestamp for event in self._events if event.work_id == work_id)
+            began = self._began[work_id]
             return TraceStep(depth=0, at=began, kind=thing, what=f"{thing}, forgotten by the gateway", id=work_id)
         through = "" if thing == "job" else f" through {work.adapter}"
         return TraceStep(

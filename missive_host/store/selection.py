@@ -49,7 +49,7 @@ class Selectors(TypedDict, total=False):
     context: str | None
     task: str | None
     message: str | None
-    """The message to an agent that they belong to."""
+    """The message to an agent that they belong to; empty: none."""
     work: str | None
     """The delivery or job that they happened for."""
     source: str | None
@@ -96,7 +96,7 @@ def _rows(
         query = where.sql(f"SELECT {columns} FROM events {index}", order)  # noqa: S608 - texts of this package
         return cursors.enter_context(closing(execute(query, where.values)))
 
-    by = next((name for name in _BY if chosen.get(name) is not None), None)
+    by = next((name for name in _BY if chosen.get(name)), None)
     kinds = any(chosen.get(name) for name in ("agent", "source", "types"))
     if by is None and kinds and high - low > NEAR:
         return heapq.merge(
@@ -112,7 +112,9 @@ def _rows(
         )
     where = Where()
     for name, column in (*_BY.items(), ("source", "source"), ("agent", "agent_alias")):
-        where.given(f"{column} = ?", chosen.get(name))
+        where.given(f"{column} = ?", chosen.get(name) or None)
+    if chosen.get("message") == "":
+        where.add("COALESCE(message_id, '') = ''")
     types = chosen.get("types")
     if types:
         where.add(f"({globs(types)})", *types)

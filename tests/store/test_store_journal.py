@@ -45,7 +45,7 @@ def journal(count: int, *, clock: Callable[[int], float] = float) -> list[EventR
                 source=lot.choice(("core", "gateway:daemon")),
                 context_id=f"c-{number // 50}",
                 task_id=f"t-{number // 20}",
-                message_id=f"m-{number // 5}",
+                message_id=(f"m-{number // 5}", "", None)[0 if number % 10 < 8 else number % 10 - 7],
                 work_id=f"w-{number // 10}",
                 timestamp=at(clock(number)),
             )
@@ -71,6 +71,7 @@ SELECTIONS: dict[str, dict[str, Any]] = {
     "context and type": {"context": "c-1", "types": ("a2a.stream.*",)},
     "task": {"task": "t-2"},
     "message": {"message": "m-3"},
+    "no message": {"task": "t-2", "message": ""},
     "work": {"work": "w-4"},
     "work and agent": {"work": "w-4", "agent": "ann"},
     "since": {"since": at(1500)},
@@ -91,7 +92,7 @@ def meant(row: EventRow, chosen: dict[str, Any]) -> bool:
         ("agent", "agent_alias"), ("context", "context_id"), ("task", "task_id"), ("message", "message_id"),
         ("work", "work_id"), ("source", "source"),
     ):  # fmt: skip
-        if name in chosen and getattr(row, field) != chosen[name]:
+        if name in chosen and (getattr(row, field) or "") != chosen[name]:
             return False
     if "types" in chosen and not any(fnmatchcase(row.event_type, pattern) for pattern in chosen["types"]):
         return False

@@ -223,6 +223,21 @@ async def test_what_was_pruned_is_not_missed(lived: Home, tmp_path: Path) -> Non
     assert after(0) > cut.timestamp
 
 
+async def test_what_an_older_missive_wrote_is_not_compared(lived: Home, tmp_path: Path) -> None:
+    """From ``complete_from`` on the journal tells everything; so it is after the migration of an older store."""
+    statement = "UPDATE journal SET complete_from = (SELECT MAX(sequence) + 1 FROM events)"
+    assert await falsified(lived, tmp_path, statement) == []
+    home = Home(tmp_path)
+    async with home.core() as core:
+        await core.one(c.Send(agent="echo", message="echo since", context="since"))
+    assert await differences(home) == []
+    with closing(sqlite3.connect(home.settings().paths.database, isolation_level=None)) as connection:
+        connection.execute("UPDATE messages SET role = 'system'")
+    found = await differences(home)
+    assert {(each.table, each.field) for each in found} == {("messages", "role")}
+    assert len(found) == 2, "the message and its answer, and none of those from before"
+
+
 @pytest.mark.parametrize(
     ("told", "stored", "same"),
     [

@@ -65,6 +65,7 @@ def places() -> Iterator[Mapping[str, str]]:
         yield {f"http://127.0.0.1:{port}": fleet[name].url for name, port in PLACES.items()}
 
 
+@pytest.mark.secrets_in("folder/office.token")  # where docs/howto/rotate-token.md keeps it
 @pytest.mark.parametrize("page", EXECUTED, ids=name_of)
 def test_the_commands_of_a_page_do_what_it_says(page: Path, places: Mapping[str, str], tmp_path: Path) -> None:
     assert shutil.which("jq"), "the pages use jq: install it (apt-get install jq, brew install jq)"

@@ -67,6 +67,7 @@ def places() -> Iterator[Mapping[str, str]]:
 
 @pytest.mark.secrets_in("folder/office.token")  # where docs/howto/rotate-token.md keeps it
 @pytest.mark.parametrize("page", EXECUTED, ids=name_of)
+@pytest.mark.secrets_in("folder/token")  # from which a page lets missive read it
 def test_the_commands_of_a_page_do_what_it_says(page: Path, places: Mapping[str, str], tmp_path: Path) -> None:
     assert shutil.which("jq"), "the pages use jq: install it (apt-get install jq, brew install jq)"
     todo = [replaced(step, places) for block in blocks(page) if is_executed(block) for step in steps(block)]

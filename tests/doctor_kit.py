@@ -30,7 +30,7 @@ def harm_of(hint: str) -> str:
         return "it writes over a file"
     if re.search(r"chmod .*(\s/(tmp|home|etc|usr|var|root)?$|-R)|chown .*(\s/\w*$|-R)", command):
         return "it is about more than what is missive's"
-    if re.match(r"[(]?[$]?[\w{}:-]+", command).group() not in COMMANDS:  # type: ignore[union-attr]
+    if command.partition(" ")[0].rstrip(";") not in COMMANDS:
         return ""  # advice in words
     values = re.findall(r"(?<![\w$/.-])/?(?:URL|NAME|PID|BACKUP|FILE|FOLDER|PATH|CONFIG)\b", command)
     return "".join(f"what {value} stands for is not said" for value in values if f"{value}:" not in remark)

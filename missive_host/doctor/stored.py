@@ -98,7 +98,7 @@ def _mending(path: Path, cause: str) -> tuple[str, ...]:
     if cause == "stranger":
         return (restore, f"missive gateway stop; mv {file} {quoted(f'{path}.away')}")
     recover = f"(umask 077; sqlite3 {file} .recover | sqlite3 {saved})"
-    return (restore, f"{recover} && missive store restore {saved}")
+    return (restore, f"{recover} && missive store restore {saved}  # what is left; not every sqlite3 can do it")
 
 
 def _schema(path: Path, version: int, known: int) -> DoctorCheck:

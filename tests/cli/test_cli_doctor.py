@@ -169,6 +169,17 @@ def test_an_adapter_with_an_unknown_option(home: Home) -> None:
     home.fails("adapters.drop", code=64, says="did you mean 'inbox'", mends=f"vi}} {home.config_file}")
 
 
+def test_a_sink_and_a_filter_that_cannot_be_used(home: Home) -> None:
+    home.config(
+        '[sinks.book]\nkind = "jsonl"\n[sinks.book.settings]\npth = "events.jsonl"\n'
+        '[[filters]]\nkind = "redat-secrets"\n'
+    )
+    checks = home.look(code=64)
+    assert checks["sinks.book"]["status"] == checks["filters.0"]["status"] == "fail"
+    assert "did you mean 'path'" in checks["sinks.book"]["message"]
+    assert "redat-secrets" in checks["filters.0"]["message"]
+
+
 # --- the gateway
 
 

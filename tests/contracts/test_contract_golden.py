@@ -139,7 +139,7 @@ def test_what_is_new_and_what_is_gone() -> None:
 def test_what_differs_from_run_to_run_is_made_alike(tmp_path: Path) -> None:
     first, second = "0191f3b5-5e96-7001-8ba5-9328e39cc0c8", "0291f3b5-5e96-7001-8ba5-9328e39cc0c8"
     document = {"a": [first, second, f"x/{first}"], "at": "2026-11-27T22:58:34Z", "url": "http://127.0.0.1:45939/rpc",
-                "file": f"{tmp_path}/x", "pid": 12, "secret": "s3cret"}  # fmt: skip
+                "file": f"{tmp_path}/x", "pid": 12, "secret": "s3cret", "trace": "00-7f7fa9b7ead97ddadcf91d53fa91c89c-acf35ab488f8b7d7-01"}  # fmt: skip
     made = golden.Alike(tmp_path).document(document)
     assert made == {
         "a": [
@@ -152,4 +152,5 @@ def test_what_differs_from_run_to_run_is_made_alike(tmp_path: Path) -> None:
         "file": "/home/ada/x",
         "pid": 4711,
         "secret": "K7QD3MXA",
+        "trace": "00-0af7651916cd43dd8448eb211c80319c-0af7651916cd43dd-01",
     }

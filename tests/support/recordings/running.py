@@ -12,6 +12,7 @@ from typing import Any
 from missive_chat.state import insert
 from support.chat.bridges import ENV, bridge_of
 from support.recordings.desk import Desk, until
+from support.secrets import planted
 
 from missive_host.envelopes import parse_envelope, stored
 from missive_host.ids import new_id, now
@@ -113,7 +114,7 @@ def doors(desk: Desk) -> None:
 
 
 def push(desk: Desk) -> None:
-    desk.env["PUSH_TOKEN"] = "token-of-a-push-config-91c2"
+    desk.env["PUSH_TOKEN"] = planted("push-config")
     desk.asks("agent", "add", "pusher", desk.agent("pusher"))
     with desk.starts("webhook", "run", "--port", "0", "--max-events", "1", "--timeout", "60s") as running:
         url = running.next()["url"]

@@ -125,6 +125,7 @@ def test_a_configuration(missive: Run, example: str) -> None:
     assert missive("validate", "-", "--contract", "missive.config.v1", stdin=file.read_text("utf-8")).returncode == 0
 
 
+@pytest.mark.secrets_in("missive.toml")
 def test_a_refused_configuration_keeps_its_secret(missive: Run, tmp_path: Path) -> None:
     (tmp_path / "missive.toml").write_text(f'[auth_refs.a]\nenv = "A"\ntoken = "{planted("sk-wrong-place")}"\n')
     done = missive("validate", "missive.toml")

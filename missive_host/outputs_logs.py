@@ -23,10 +23,10 @@ class LogLine(msgspec.Struct, frozen=True, kw_only=True):
     exception: str | UnsetType = UNSET
     trace_id: str | UnsetType = UNSET
     span_id: str | UnsetType = UNSET
-    fields: dict[str, str] = {}
+    fields: dict[str, str]
     """What it is about: ``work_id``, ``frame_id``, ``adapter``, ``agent``, ``message_id``, ``task_id``,
     ``context_id`` …"""
-    extra: dict[str, Any] = {}
+    extra: dict[str, Any] | UnsetType = UNSET
     """What a library has attached."""
 
 

@@ -79,10 +79,10 @@ def parsed(data: bytes) -> LogLine:
         if "message" in texts and "timestamp" in texts and all(isinstance(text, str) for text in texts.values()):
             fields = {name: str(value) for name, value in found.items() if name not in _OWN}
             extra = found.get("extra")
-            return LogLine(**texts, fields=fields, extra=extra if isinstance(extra, dict) else {})
+            return LogLine(**texts, fields=fields, extra=extra if extra and isinstance(extra, dict) else msgspec.UNSET)
     except (msgspec.DecodeError, UnicodeDecodeError):
         pass
-    return LogLine(message=data.decode("utf-8", "replace"))
+    return LogLine(message=data.decode("utf-8", "replace"), fields={})
 
 
 def _too_long(size: int) -> bytes:

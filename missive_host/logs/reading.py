@@ -236,45 +236,55 @@ class Follower:
     def __init__(self, files: LogFiles, file: BinaryIO | None, position: int) -> None:
         self._files = files
         self._reader = None if file is None else Reader(file, position)
+        self._last: BinaryIO | None = None
+        """The file that was read to its end. It stays open, so that no other file gets its number meanwhile."""
 
     def news(self) -> Iterator[bytes]:
         """Yield the lines that have come since the last call."""
         reader = self._reader
         if reader is None:
-            if (file := _opened(self._files.path)) is None:
-                return
-            reader = self._reader = Reader(file)
+            yield from self._begin()
+            return
         there = _identity(self._files.path)
         if os.fstat(reader.file.fileno()).st_size < reader.position:
             reader = self._reader = Reader(reader.file)  # it was cut: logrotate's copytruncate
         yield from reader.lines()
         if there is None or there == _identity_of(reader.file):
             return
+        self._reader = None
+        yield from self._end(reader)
+        yield from self._begin()
+
+    def _begin(self) -> Iterator[bytes]:
+        """Read what has come after the last file, and find the present one."""
+        with ExitStack() as stack:
+            files = self._files.open(stack)[::-1]
+            last = None if self._last is None else _identity_of(self._last)
+            known = [_identity_of(file) for file in files]
+            if last in known:
+                files = files[known.index(last) + 1 :]
+            elif self._last is not None:  # it is gone, and all before it
+                ended = os.fstat(self._last.fileno()).st_mtime_ns
+                files = [file for file in files if os.fstat(file.fileno()).st_mtime_ns >= ended]
+            for file in files:
+                reader = Reader(os.fdopen(os.dup(file.fileno()), "rb"))
+                yield from reader.lines()
+                if _identity_of(file) == _identity(self._files.path):
+                    self._reader = reader
+                else:
+                    yield from self._end(reader)
+
+    def _end(self, reader: Reader) -> Iterator[bytes]:
         yield from reader.lines()  # what was written before it was put aside
         yield from reader.rest()
-        ours, identity = os.fstat(reader.file.fileno()), _identity_of(reader.file)
-        self._reader = None
-        reader.file.close()
-        with ExitStack() as stack:
-            for file in reversed(self._files.open(stack)):
-                current = _identity_of(file) == _identity(self._files.path)
-                later = os.fstat(file.fileno()).st_mtime_ns >= ours.st_mtime_ns and _identity_of(file) != identity
-                if current or later:
-                    yield from (reader := Reader(file)).lines()
-                if current:
-                    reader.file = os.fdopen(os.dup(file.fileno()), "rb")
-                    self._reader = reader
+        if self._last is not None:
+            self._last.close()
+        self._last = reader.file
 
     def close(self) -> None:
-        if self._reader is not None:
-            self._reader.file.close()
-
-
-def _opened(path: Path) -> BinaryIO | None:
-    try:
-        return path.open("rb")
-    except FileNotFoundError:
-        return None
+        for file in (self._last, None if self._reader is None else self._reader.file):
+            if file is not None:
+                file.close()
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -7,9 +7,23 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+
+class _Process(subprocess.Popen[bytes]):
+    """As a context manager it does not wait for ever for what a test that has failed did not end."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            self.kill()
+        super().__exit__(kind, error, trace)
 
 
 class Missive:
@@ -63,7 +77,7 @@ class Missive:
 
     def start(self, *words: str, **streams: Any) -> subprocess.Popen[bytes]:
         streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams}
-        return subprocess.Popen(self.argv(*words), env=self.env, cwd=self.home, **streams)
+        return _Process(self.argv(*words), env=self.env, cwd=self.home, **streams)
 
 
 @pytest.fixture

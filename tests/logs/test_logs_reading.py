@@ -318,6 +318,23 @@ def test_it_follows_when_the_new_file_comes_later(kept: Files, follow: Callable[
     assert followed.news() == ["n2"]
 
 
+@pytest.mark.parametrize("rotations", [1, 3])
+def test_it_misses_nothing_that_is_put_aside_before_it_has_seen_any_file(
+    kept: Files, follow: Callable[[], Followed], rotations: int
+) -> None:
+    followed = follow()
+    for number in range(rotations):
+        kept.write(line(number))
+        kept.rotate()
+    assert followed.news() == [f"n{number}" for number in range(rotations)]
+    assert followed.news() == []
+    kept.write(line(7))
+    kept.rotate()
+    kept.write(line(8))
+    assert followed.news() == ["n7", "n8"]
+    assert followed.news() == []
+
+
 @pytest.mark.parametrize("aside", [True, False])
 def test_a_file_that_was_removed_or_cut_is_begun_anew(kept: Files, follow: Callable[[], Followed], aside: bool) -> None:
     kept.write(line(0))

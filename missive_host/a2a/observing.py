@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
@@ -54,8 +55,11 @@ class Observed:
         self.system = _SYSTEMS.get(interface.binding, interface.binding)
         self.tell = tell
         url = interface.url
-        address = urlsplit(url if "://" in url else f"//{url}")
-        self.host, self.port = address.hostname, address.port
+        self.host: str | None = None
+        self.port: int | None = None
+        with suppress(ValueError):  # what is wrong with it the binding says
+            address = urlsplit(url if "://" in url else f"//{url}")
+            self.host, self.port = address.hostname, address.port
 
     def call(self, operation: str) -> Call:
         """Return one call, to be entered with ``with``."""

@@ -40,6 +40,8 @@ class Contact:
             message_id=core.message_id(member.agent),
             context_id=operation.context_id,
             remote_context_id=remote,
+            work_id=None if core.work is None else core.work.work_id,
+            is_all=False,
         )
         core.agents.learn_secrets(member.agent)  # before anything is written down
         self.request = addressed(request, self.exchange.message_id, remote)

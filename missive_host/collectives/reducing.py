@@ -69,7 +69,12 @@ async def ask_agent(
     for its own.
     """
     core.agents.learn_secrets(agent)  # before anything is written down
-    exchange = Exchange(agent=agent, message_id=core.message_id(agent, "reduce"))
+    exchange = Exchange(
+        agent=agent,
+        message_id=core.message_id(agent, "reduce"),
+        work_id=None if core.work is None else core.work.work_id,
+        is_all=False,
+    )
     await core.commit(lambda tables: _place(tables, crew, exchange))
     request = build_request(
         c.Send(

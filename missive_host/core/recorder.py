@@ -101,6 +101,8 @@ class Exchange(msgspec.Struct):
     """Set when the first attempt begins: before it nothing can have reached the agent."""
     work_id: str | None = None
     """The work that it is done for."""
+    is_all: bool = True
+    """It is all that is done for the work, whose row then tells its agent, context and task."""
 
     def about(self) -> AbstractContextManager[None]:
         """Let the lines of the log say which message it is that they are about."""
@@ -211,7 +213,7 @@ class Recorder:
                 context_id=exchange.context_id,
                 response_id=None if name == "task" else value["messageId"],
             )
-            if exchange.work_id is not None:
+            if exchange.work_id is not None and exchange.is_all:
                 tables.work.note(
                     exchange.work_id, agent=exchange.agent, context_id=exchange.context_id, task_id=exchange.task_id
                 )
@@ -264,7 +266,7 @@ class Recorder:
                     context_id=exchange.context_id,
                     response_id=message_id if name == "message" else None,
                 )
-                if exchange.work_id is not None:
+                if exchange.work_id is not None and exchange.is_all:
                     tables.work.note(
                         exchange.work_id, agent=exchange.agent, context_id=exchange.context_id, task_id=exchange.task_id
                     )
@@ -302,7 +304,9 @@ class Recorder:
             if whole or name == "statusUpdate":
                 put_update(tables, exchange, name, value, version, at, "gateway", road.direction)
         row = self._event(f"a2a.{road.kind}.{EVENT_TYPES[name]}", exchange, event, at, road.source)
-        return tables.events.append(row if whole else msgspec.structs.replace(row, metadata=NOT_KEPT))
+        return tables.events.append(
+            row if whole else msgspec.structs.replace(row, metadata={**row.metadata, **NOT_KEPT})
+        )
 
     async def observed(self, agent: str, task: Json, interface: SelectedInterface, *, observed_by: str) -> None:
         """Commit a task as the agent showed it. The journal is written only if it changed."""

@@ -168,7 +168,8 @@ class Dispatcher:
         found = await self.persist(write)
         for work in found:
             if work.state == "dead":
-                await self.note_dead(work)
+                with about(work.trace, adapter=work.adapter, work_id=work.work_id, agent=work.agent_alias):
+                    await self.note_dead(work)
                 self.answers.notice(work.work_id)
                 self.on_ended(work)
         if found:

@@ -80,7 +80,7 @@ def parsed(data: bytes) -> LogLine:
             fields = {name: str(value) for name, value in found.items() if name not in _OWN}
             extra = found.get("extra")
             return LogLine(**texts, fields=fields, extra=extra if extra and isinstance(extra, dict) else msgspec.UNSET)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         pass
     return LogLine(message=data.decode("utf-8", "replace"), fields={})
 
@@ -107,6 +107,10 @@ class LogFiles:
             return []
         return [found[number] for number in sorted(found)]
 
+    def _paths(self) -> Iterator[Path]:
+        yield self.path
+        yield from self.rotated()  # looked up when the newest is open
+
     def open(self, stack: ExitStack, *, since: float | None = None) -> list[BinaryIO]:
         """Open what there is, the newest first; what was last written before `since` is left out.
 
@@ -115,7 +119,7 @@ class LogFiles:
         """
         files: list[BinaryIO] = []
         seen: set[tuple[int, int]] = set()
-        for path in (self.path, *self.rotated()):
+        for path in self._paths():
             try:
                 file = path.open("rb")
             except (FileNotFoundError, IsADirectoryError):
@@ -236,11 +240,14 @@ class Follower:
     def __init__(self, files: LogFiles, file: BinaryIO | None, position: int) -> None:
         self._files = files
         self._reader = None if file is None else Reader(file, position)
-        self._last: BinaryIO | None = None
-        """The file that was read to its end. It stays open, so that no other file gets its number meanwhile."""
+        self._last: Reader | None = None
+        """The file before, to which somebody may still write who has it open. That it stays open keeps other files
+        from getting its number."""
 
     def news(self) -> Iterator[bytes]:
         """Yield the lines that have come since the last call."""
+        if self._last is not None:
+            yield from self._last.lines()
         reader = self._reader
         if reader is None:
             yield from self._begin()
@@ -251,40 +258,50 @@ class Follower:
         yield from reader.lines()
         if there is None or there == _identity_of(reader.file):
             return
-        self._reader = None
-        yield from self._end(reader)
+        if self._last is not None and there == _identity_of(self._last.file):  # it was moved back
+            self._reader, self._last = self._last, reader
+            return
+        yield from self._put_aside(reader)
         yield from self._begin()
 
     def _begin(self) -> Iterator[bytes]:
         """Read what has come after the last file, and find the present one."""
         with ExitStack() as stack:
             files = self._files.open(stack)[::-1]
-            last = None if self._last is None else _identity_of(self._last)
+            present = _identity(self._files.path)
+            last = None if self._last is None else _identity_of(self._last.file)
             known = [_identity_of(file) for file in files]
+            if self._last is not None and last == present:  # it was moved back
+                self._reader, self._last = self._last, None
+                return
             if last in known:
                 files = files[known.index(last) + 1 :]
             elif self._last is not None:  # it is gone, and all before it
-                ended = os.fstat(self._last.fileno()).st_mtime_ns
-                files = [file for file in files if os.fstat(file.fileno()).st_mtime_ns >= ended]
+                ended = os.fstat(self._last.file.fileno()).st_mtime_ns
+                files = [
+                    file
+                    for file in files
+                    if os.fstat(file.fileno()).st_mtime_ns >= ended or _identity_of(file) == present
+                ]
             for file in files:
                 reader = Reader(os.fdopen(os.dup(file.fileno()), "rb"))
                 yield from reader.lines()
-                if _identity_of(file) == _identity(self._files.path):
+                if _identity_of(file) == present:
                     self._reader = reader
                 else:
-                    yield from self._end(reader)
+                    yield from self._put_aside(reader)
 
-    def _end(self, reader: Reader) -> Iterator[bytes]:
-        yield from reader.lines()  # what was written before it was put aside
-        yield from reader.rest()
-        if self._last is not None:
-            self._last.close()
-        self._last = reader.file
+    def _put_aside(self, reader: Reader) -> Iterator[bytes]:
+        """Keep a file that was read as the last one."""
+        last, self._last, self._reader = self._last, reader, None
+        if last is not None:
+            yield from last.rest()
+            last.file.close()
 
     def close(self) -> None:
-        for file in (self._last, None if self._reader is None else self._reader.file):
-            if file is not None:
-                file.close()
+        for reader in (self._last, self._reader):
+            if reader is not None:
+                reader.file.close()
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -125,8 +125,12 @@ class SpanExport:
     def start(self) -> None:
         """Send what comes from time to time."""
         if self._thread is None and not self._stopping:
-            self._thread = threading.Thread(target=self._work, name="missive-telemetry", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._work, name="missive-telemetry", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:  # there may be no more threads: the next call tries again
+                return
+            self._thread = thread
 
     def close(self, seconds: float) -> None:
         """Send what is left, for so long at the most; then what could not be sent is lost."""
@@ -142,6 +146,8 @@ class SpanExport:
                 if self._made is not None:
                     self._made.shutdown()  # ends its retries
                 return
+        else:
+            self.lost += len(self._queue)
         if self.lost:
             log.info("%d spans were lost", self.lost)
         if self._made is not None:

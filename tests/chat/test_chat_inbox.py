@@ -16,6 +16,8 @@ from missive_chat.inbox import Entry, Inbox
 from missive_chat.platform import ChatCapabilities, Inbound, Place, Sender
 from missive_chat.state import State
 
+from missive_host.telemetry import about, current_trace, new_trace
+
 pytestmark = pytest.mark.anyio
 ANN = Sender(id="ann")
 
@@ -114,6 +116,23 @@ async def test_an_acknowledgement_that_comes_too_late_is_in_the_log(
         await anyio.sleep(0.4)
         desk.open.set()
     assert "expected again after 0.2 s" in caplog.text
+
+
+async def test_an_event_is_not_handled_in_the_context_of_another_ones_request(desk: Desk) -> None:
+    """A webhook's request has a trace, which is not that of the events after it in the conversation."""
+    await desk.all_handled()
+    seen = []
+    handle = desk.inbox._handle
+
+    async def look(entry: Entry) -> str:
+        seen.append(current_trace())
+        return await handle(entry)
+
+    desk.inbox._handle = look
+    with about(new_trace()):
+        await desk.put("3", "three", message_id="3")
+    await desk.all_handled()
+    assert seen == [None]
 
 
 async def test_half_a_character_is_no_reason_to_lose_a_message(desk: Desk) -> None:

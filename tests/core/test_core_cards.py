@@ -247,6 +247,17 @@ async def test_answers_that_are_no_card(home: Home, misbehaving: Start, answer: 
         core.read(assert_journal_agrees)
 
 
+@pytest.mark.parametrize("url", ["http://127.0.0.1:99999/a2a", "http://host:abc/", "http://[::1/x"])
+async def test_an_address_in_a_card_that_is_none(home: Home, misbehaving: Start, url: str) -> None:
+    interface = {"url": url, "protocolBinding": "JSONRPC", "protocolVersion": "1.0"}
+    agent = Carded(misbehaving, reply(200, {**NAME, "supportedInterfaces": [interface]}))
+    async with home.core() as core:
+        core.add("it", agent.url)
+        error = await core.fails(c.Send(agent="it", message="hi"), ValidationError)
+        assert "URL" in error.message
+        assert [row.status for row in core.requests()] == ["failed"], "nothing was sent"
+
+
 @pytest.mark.parametrize(
     ("answer", "kind", "said"),
     [

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import msgspec
 import pytest
 from http_kit import MESSAGES
 from route_kit import document, gang, nobody, run
@@ -176,6 +177,28 @@ async def test_an_agent_that_was_renamed_gets_no_message_twice(home: Home, agent
         await core.core.for_work(WorkContext("delivery-1", attempt=2)).run(command, emit)
         assert answers[0] == answers[1]
         assert [row.message_id for row in core.requests()] == [request.message_id]
+
+
+@pytest.mark.parametrize("reduced", [False, True])
+async def test_members_that_were_renamed_get_no_message_twice(
+    home: Home, agent: AgentProcess, *, reduced: bool
+) -> None:
+    async with home.core() as core:
+        gang(core, "round-robin", echo=agent, other=agent)
+
+        async def emit(_: Any) -> None: ...
+
+        command: Any = c.Bcast(group="gang", message="echo hello")
+        if reduced:
+            command = c.Allreduce(group="gang", message="echo hello", strategy="summarise", reducer_agent="echo")
+        await core.core.for_work(WorkContext("job-1")).run(command, emit)
+        sent = {row.message_id for row in core.requests()}
+        core.local(c.AgentRename(agent="echo", new_name="parrot"))
+        if reduced:
+            command = msgspec.structs.replace(command, reducer_agent="parrot")
+        await core.core.for_work(WorkContext("job-1", attempt=2)).run(command, emit)
+        assert {row.message_id for row in core.requests()} == sent
+        assert {event.work_id for event in core.read(lambda tables: tables.events.list(types=("a2a.*",)))} == {"job-1"}
 
 
 def test_without_a_gateway_the_plan_is_found_by_its_attempts(home: Home, agent: AgentProcess) -> None:

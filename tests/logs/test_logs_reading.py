@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import time
 from contextlib import ExitStack
 from io import BytesIO
 from pathlib import Path
@@ -333,6 +334,47 @@ def test_it_misses_nothing_that_is_put_aside_before_it_has_seen_any_file(
     kept.write(line(8))
     assert followed.news() == ["n7", "n8"]
     assert followed.news() == []
+
+
+def test_what_somebody_writes_to_the_file_before_is_not_missed(kept: Files, follow: Callable[[], Followed]) -> None:
+    """logrotate makes the new file at once; a gateway notices that a second later."""
+    kept.write(line(0))
+    followed = follow()
+    kept.rotate()
+    kept.path.touch()
+    assert followed.news() == []
+    kept.write(line(1), to=".1")
+    kept.write(line(2))
+    assert followed.news() == ["n1", "n2"]
+
+
+def test_a_file_that_is_moved_back_goes_on(kept: Files, follow: Callable[[], Followed]) -> None:
+    kept.write(line(0))
+    followed = follow()
+    kept.rotate()
+    kept.write(line(1))
+    assert followed.news() == ["n1"]
+    kept.path.unlink()
+    kept.path.with_name("gateway.log.1").rename(kept.path)
+    kept.write(line(2))
+    assert followed.news() + followed.news() == ["n2"]
+    kept.write(line(3))
+    assert followed.news() == ["n3"]
+
+
+def test_it_goes_on_after_the_clock_was_set_back(kept: Files, follow: Callable[[], Followed]) -> None:
+    kept.write(line(0))
+    followed = follow()
+    later = time.time() + 3600
+    os.utime(kept.path, (later, later))
+    kept.path.unlink()
+    kept.write(line(1))
+    assert followed.news() == ["n1"]
+
+
+def test_a_line_that_is_too_deep_is_shown_as_it_stands() -> None:
+    deep = b'{"a":' + b"[" * 5000 + b"]" * 5000 + b"}"
+    assert parsed(deep).message == deep.decode()
 
 
 @pytest.mark.parametrize("aside", [True, False])

@@ -6,6 +6,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Awaitable, Callable
+from contextvars import copy_context
 from dataclasses import dataclass, replace
 from logging import Logger
 from typing import TYPE_CHECKING, Any
@@ -62,6 +63,7 @@ class Inbox:
         self._clock = clock
         self._log = log
         self._group: TaskGroup | None = None
+        self._context = copy_context()
         self._serving: set[str] = set()
         self._acting: set[int] = set()
         """What is being acted on: it is too late to change it."""
@@ -82,7 +84,7 @@ class Inbox:
         if new:
             self._serve_soon(conversation)
             if self._group is not None and self._hurries(inbound):
-                self._group.start_soon(self._hurry, conversation, inbound.event_id)
+                self._context.run(self._group.start_soon, self._hurry, conversation, inbound.event_id)
         return new
 
     def _take(self, db: sqlite3.Connection, inbound: Inbound, event: str, conversation: str) -> tuple[bool, int]:
@@ -129,6 +131,7 @@ class Inbox:
     def open(self, group: TaskGroup) -> None:
         """Have everything handled that waits, and what comes, in `group`."""
         self._group = group
+        self._context = copy_context()
         self.look()
 
     def close(self) -> None:
@@ -157,7 +160,8 @@ class Inbox:
     def _serve_soon(self, conversation: str) -> None:
         if self._group is not None and conversation not in self._serving:
             self._serving.add(conversation)
-            self._group.start_soon(self._serve, conversation)
+            # Not in the context of the request that this event came with: events of others are served there, too.
+            self._context.run(self._group.start_soon, self._serve, conversation)
 
     async def _serve(self, conversation: str) -> None:
         try:

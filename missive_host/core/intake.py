@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import anyio
 from anyio.abc import TaskGroup
 
-from missive_host.commands import tag_of
+from missive_host.commands import Command, tag_of
 from missive_host.errors import MissiveError, OrchestrationError, ValidationError
 from missive_host.ids import new_id, now
 from missive_host.protocols import (
@@ -134,7 +134,6 @@ class Intake:
             await self._process(delivery, processing)
 
     async def _process(self, delivery: Delivery, processing: NoSpan) -> None:
-        log.debug("%s begins", tag_of(delivery.envelope.command))
         outcome: Outcome | None = None
         door_failed = False
 
@@ -150,6 +149,7 @@ class Intake:
 
         try:
             self._check(delivery.envelope)
+            log.debug("%s begins", _name(delivery))
             envelope = delivery.envelope
             if self._filters is not None:
                 envelope = await self._filters.inbound(envelope)
@@ -201,9 +201,15 @@ class Intake:
         except Exception as error:  # noqa: BLE001 - a door that cannot settle must not hold its slot for ever
             log.warning("frame %s could not be settled: %s", delivery.envelope.id, type(error).__name__)
         else:
-            log.info("%s: %s", tag_of(delivery.envelope.command), type(outcome).__name__.lower())
+            log.info("%s: %s", _name(delivery), type(outcome).__name__.lower())
         finally:
             self._slots.release()
+
+
+def _name(delivery: Delivery) -> str:
+    """Return what the log calls the command; an adapter may have put anything there."""
+    command = delivery.envelope.command
+    return tag_of(command) if isinstance(command, Command) else type(command).__name__
 
 
 def _not_kept(receipt_id: str) -> UnknownReceiptError:

@@ -25,6 +25,7 @@ from missive_chat.platform import (
 from missive_chat.testing import PlatformContract, Rig
 from support.chat.line_platform import FullLine, FullRig
 from support.chat.line_server import LineServer
+from support.secret_scan import OUTPUT
 
 
 class TestFull(PlatformContract):
@@ -451,6 +452,7 @@ class ForgetsTheFile(FullLine):
         return await super().send(replace(message, file=None))
 
 
+@pytest.mark.secrets_in(OUTPUT)  # one of them logs it
 @pytest.mark.parametrize("made", BROKEN, ids=lambda made: made.__name__)
 async def test_a_broken_platform_is_noticed(made: type[FullLine], tmp_path: Path) -> None:
     async with LineServer() as server:

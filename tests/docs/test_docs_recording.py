@@ -33,6 +33,7 @@ def recorder() -> ModuleType:
 def constant(text: str) -> list[str]:
     """The lines without what is another each time: ids, ports, times."""
     text = re.sub(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", "ID", text)
+    text = re.sub(r"(demo serve) --port \d+", r"\1", text)  # where another demo has the usual ports
     text = re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:PORT", text)
     text = re.sub(r"\d+\.\d+ s\b|\b\d+ ms\b|\b\d+$", "TIME", text, flags=re.MULTILINE)
     return [" ".join(line.split()) for line in text.splitlines()]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.secrets import planted
 
 from missive_host import protocols
 from missive_host.cli.root import COMMANDS
@@ -135,7 +136,7 @@ settings = { loft = "roof", rest = "2m", key = { secret = "env:RING_KEY" } }
 [adapters.web]
 kind = "http"
 """
-SECRET = "feathers-and-4711-more"
+SECRET = planted("ring")
 
 
 @pytest.fixture

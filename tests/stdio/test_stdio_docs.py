@@ -71,6 +71,7 @@ def test_the_frame_and_its_source() -> None:
         "source",
         "metadata",
         "idempotency_key",
+        "traceparent",
         "x_…",
     ]
     body = TEXT.split("\n`source`:\n", 1)[1].split("###", 1)[0]

@@ -10,6 +10,7 @@ import httpx
 import pytest
 from support.collector import Collector, GotSpan, seen_by_agent
 from support.gateways import GatewayProcess
+from support.secrets import planted
 
 from missive_host import commands as c
 from missive_host.config.model import Telemetry
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 GIVEN = {"traceparent": f"00-{TRACE}-{PARENT}-01", "tracestate": "vendor=value"}
-SECRET = "planted-otlp-4f3c1b9a77"
-AGENT_SECRET = "planted-agent-99b1f0c2ad"
+SECRET = planted("otlp")
+AGENT_SECRET = planted("agent")
 BINDINGS = ("json-rpc", "http+json", "grpc")
 CONFIG = """
 [qos]

@@ -112,14 +112,33 @@ def _follow(app: App, follower: Follower, chosen: Chosen, shown: _Shown) -> None
 
     async def work() -> None:
         with anyio.move_on_after(seconds):
-            while True:
+            while not _is_left():
                 for data in follower.news():
                     line = parsed(data)
                     if chosen.has(line):
                         shown.add(line)
                 await anyio.sleep(POLL_SECONDS)
+            raise BrokenPipeError
 
     run_watched(app, work, app.redactor.text)
+
+
+def _is_left() -> bool:
+    """Whether who read standard output through a pipe has gone: ``missive logs -f | head -1`` is to end at once."""
+    import os
+    import select
+    import stat
+    import sys
+
+    try:
+        number = sys.stdout.fileno()
+        if not hasattr(select, "poll") or not stat.S_ISFIFO(os.fstat(number).st_mode):
+            return False
+    except (OSError, ValueError):
+        return False
+    poll = select.poll()
+    poll.register(number, 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
 # --- what was typed

@@ -280,8 +280,7 @@ def _log_end(run: Run, state: str, report: ErrorReport | None) -> None:
     if report is None:
         log.info("%s is done after %.3f s", run.work.command, seconds)
         return
-    # What was asked for amiss is the business of whoever asks; what an agent fails at is that of the operator, too.
-    level = logging.INFO if state == "cancelled" or report.category == "validation" else logging.WARNING
+    level = logging.INFO if state == "cancelled" else logging.WARNING
     log.log(level, "%s: %s after %.3f s: %s", run.work.command, state, seconds, report.message)
 
 

@@ -56,6 +56,12 @@ class Agents:
         agent = self.find(alias)
         if agent is None:
             known = [row[0] for row in self._execute("SELECT alias FROM agents")]
+            if self._execute("SELECT 1 FROM groups WHERE name = ?", (alias,)).fetchone() is not None:
+                raise ValidationError(
+                    f"no agent '{alias}' is registered: it is a group",
+                    help=f"`missive send --group {alias} MESSAGE` sends to one of its members,"
+                    f" `missive bcast {alias} MESSAGE` to all",
+                )
             raise ValidationError(
                 f"no agent '{alias}' is registered{nearest(alias, known)}",
                 help="`missive agent list` shows all; `missive agent add ALIAS URL` registers one",

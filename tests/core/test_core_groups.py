@@ -264,3 +264,12 @@ def test_only_list_and_show_come_through_a_door() -> None:
         c.GroupList,
         c.GroupShow,
     }
+
+
+async def test_a_group_is_no_agent_and_that_is_said(home: Home, agent: AgentProcess) -> None:
+    async with home.core() as core:
+        core.add("echo", agent)
+        core.local(c.GroupCreate(group="crew"))
+        error = await core.fails(c.Send(agent="crew", message="hi"), ValidationError)
+        assert error.message == "no agent 'crew' is registered: it is a group"
+        assert "missive send --group crew MESSAGE" in (error.help or "")

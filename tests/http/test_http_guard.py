@@ -71,7 +71,7 @@ async def test_each_token_has_sessions_of_its_own(home: Home, agent: AgentProces
 
 
 @pytest.mark.parametrize("header", ["", "Bearer", "Basic {}", "Bearer x{}", "{}", "Bearer " + "y" * 5000])
-async def test_what_is_no_token(home: Home, header: str) -> None:
+async def test_what_is_no_token(home: Home, header: str, caplog: pytest.LogCaptureFixture) -> None:
     with home.store() as store:
         async with serving(home, auth="token", authenticate=Authenticator(store)) as door:
             token = create(door.core, "ci")
@@ -80,6 +80,13 @@ async def test_what_is_no_token(home: Home, header: str) -> None:
             assert token not in answer.text
             answer = await door.get(f"{ROOT}/v1/receipts/x", Authorization=header.format(token))
             assert answer.status_code == 401
+            assert token not in caplog.text
+            said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+            assert [text.partition(" of ")[0] for text in said] == [
+                f"POST {ROOT}/v1/messages",
+                f"GET {ROOT}/v1/receipts/x",
+            ]
+            assert all("is refused (401): " in text for text in said)
 
 
 async def test_a_token_for_certain_things(home: Home, agent: AgentProcess) -> None:

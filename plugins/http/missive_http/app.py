@@ -49,6 +49,7 @@ def make_app(
             try:
                 return await endpoint(request)
             except ProblemError as error:
+                _log_refusal(context, request, error)
                 return problem_response(error)
             except ClientDisconnect:
                 return Response(status_code=499)  # nobody reads it
@@ -85,6 +86,15 @@ def make_app(
     )
     app.router.redirect_slashes = False
     return app
+
+
+def _log_refusal(context: AdapterContext, request: Request, error: ProblemError) -> None:
+    """Say that somebody was not let in, or what was not understood: no receipt and no event tells of it."""
+    context.counters.add("refused_requests")
+    client = request.client.host if request.client else "a Unix socket"
+    path = request.url.path.encode("unicode_escape").decode()
+    said = error.error.message
+    context.log.warning("%s %s of %s is refused (%d): %s", request.method, path, client, error.status, said)
 
 
 def _openapi(tokens: bool) -> bytes:

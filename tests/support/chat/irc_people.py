@@ -35,7 +35,7 @@ class Person:
         await self.say(f"JOIN {channel}")
         await self.until(lambda line: line.command == "366")
 
-    async def until(self, found: Callable[[Line], bool], seconds: float = 20) -> Line:
+    async def until(self, found: Callable[[Line], bool], seconds: float = 60) -> Line:
         with anyio.fail_after(seconds):
             while True:
                 changed = self._changed
@@ -44,7 +44,7 @@ class Person:
                         return line
                 await changed.wait()
 
-    async def hears(self, text: str, seconds: float = 20) -> Line:
+    async def hears(self, text: str, seconds: float = 60) -> Line:
         return await self.until(lambda line: line.command == "PRIVMSG" and line.params[-1] == text, seconds)
 
     def heard(self, sender: str) -> list[str]:

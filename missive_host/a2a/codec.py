@@ -13,7 +13,7 @@ from missive_host.a2a.plain import is_plain
 from missive_host.a2a.shapes import Json, lacking
 from missive_host.errors import ProtocolError, ValidationError
 
-JSONRPC_METHODS_1_0 = {
+METHODS = {
     "send": "SendMessage",
     "stream": "SendStreamingMessage",
     "get": "GetTask",
@@ -25,7 +25,8 @@ JSONRPC_METHODS_1_0 = {
     "push_list": "ListTaskPushNotificationConfigs",
     "push_delete": "DeleteTaskPushNotificationConfig",
 }
-JSONRPC_METHODS_0_3 = {
+"""A2A's names of the operations (spec 9.4, 10.4), which JSON-RPC and gRPC use."""
+METHODS_0_3 = {
     "send": "message/send",
     "stream": "message/stream",
     "get": "tasks/get",
@@ -139,7 +140,7 @@ class Codec10:
     version = "1.0"
 
     def method(self, operation: str, where: str) -> str:  # noqa: ARG002 - 1.0 has them all
-        return JSONRPC_METHODS_1_0[operation]
+        return METHODS[operation]
 
     def rest_path(self, operation: str, request: Json) -> tuple[str, str, Json | None]:
         if operation in ("send", "stream"):
@@ -185,7 +186,7 @@ class Codec03:
 
     def method(self, operation: str, where: str) -> str:
         try:
-            return JSONRPC_METHODS_0_3[operation]
+            return METHODS_0_3[operation]
         except KeyError:
             raise _not_in_03(operation, where) from None
 

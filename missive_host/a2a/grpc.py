@@ -12,9 +12,8 @@ from anyio.lowlevel import checkpoint_if_cancelled
 
 from missive_host.a2a import push_configs
 from missive_host.a2a.binding import Headers
-from missive_host.a2a.codec import as_json, complete, from_legacy, legacy_request_message, request_message
+from missive_host.a2a.codec import METHODS, as_json, complete, from_legacy, legacy_request_message, request_message
 from missive_host.a2a.faults import a2a_error, broken_answer
-from missive_host.a2a.observing import METHODS
 from missive_host.a2a.shapes import Json
 from missive_host.errors import A2AErrorInfo, AuthError, MissiveError, TransportError, ValidationError
 

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
+from missive_host.a2a.codec import METHODS
 from missive_host.errors import MissiveError
 from missive_host.telemetry import trace_fields
 from missive_host.telemetry.spans import CLIENT, NoSpan, span
@@ -18,19 +19,6 @@ if TYPE_CHECKING:
     from missive_host.a2a.binding import Headers
     from missive_host.outputs import SelectedInterface
 
-METHODS = {
-    "send": "SendMessage",
-    "stream": "SendStreamingMessage",
-    "get": "GetTask",
-    "list": "ListTasks",
-    "cancel": "CancelTask",
-    "subscribe": "SubscribeToTask",
-    "push_create": "CreateTaskPushNotificationConfig",
-    "push_get": "GetTaskPushNotificationConfig",
-    "push_list": "ListTaskPushNotificationConfigs",
-    "push_delete": "DeleteTaskPushNotificationConfig",
-}
-"""A2A's names of the operations (spec 9.4, 10.4)."""
 _SYSTEMS = {"json-rpc": "jsonrpc", "grpc": "grpc"}
 _MESSAGES = ("send", "stream")
 

@@ -130,8 +130,8 @@ class _Shell(ShellComplete):
         return f"{item.type}\t{self.row(str(item.value), about, item.type)}"
 
     def row(self, value: str, about: str, kind: str) -> str:
-        """Return an answer as the shell wants it."""
-        raise NotImplementedError
+        """Return an answer as the shell wants it: each shell's class has its own."""
+        raise NotImplementedError(type(self).__name__)
 
 
 def _after(option: str, item: CompletionItem[Any]) -> str:

@@ -189,7 +189,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._body = 0
         self._stop_timer()
         self.flow.resume_reading()
-        with suppress(OSError, RuntimeError, NotImplementedError):
+        with suppress(OSError, RuntimeError, NotImplementedError):  # gone already, or of a kind that has no half close
             self.transport.write_eof()
         self._after(self.limits.linger_seconds, self._end)
 

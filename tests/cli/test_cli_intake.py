@@ -9,36 +9,10 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
-
-from missive_host.envelopes import parse_envelope, stored
-from missive_host.ids import new_id, now
-from missive_host.store.rows import WorkRow
+from support.deliveries import put_ended
 
 if TYPE_CHECKING:
     from support.cores import Home
-
-    from missive_host.store import Tables
-
-
-def put(home: Home, state: str, message: str = "hello") -> str:
-    """Put a delivery that has ended so into the store."""
-    frame = {"id": "f-1", "command": "send", "agent": "echo", "message": message}
-    envelope = parse_envelope(json.dumps(frame).encode(), "missive.stdio.v1", default_source="pipe")
-    error = {"code": "missive::orchestration", "category": "orchestration", "message": "it broke", "exit_code": 70}
-
-    def write(tables: Tables) -> str:
-        at = now()
-        row = WorkRow(
-            work_id=new_id(), kind="delivery", adapter="pipe", command="send", agent_alias="echo",
-            request=stored(envelope), max_attempts=1, run_at=at, accepted_at=at, reply_to={},
-        )  # fmt: skip
-        tables.work.put(row)
-        (claimed,) = tables.work.claim("somebody", at=now(), limit=1)
-        tables.work.finish(claimed, state, at=now(), error=None if state == "done" else error)
-        return row.work_id
-
-    with home.store() as store:
-        return store.write(write)
 
 
 def missive(home: Home, *words: str, status: int = 0) -> subprocess.CompletedProcess[str]:
@@ -60,8 +34,8 @@ def test_none(home: Home) -> None:
 
 
 def test_dead_letters_are_listed_shown_tried_again_and_dropped(home: Home) -> None:
-    first, second = put(home, "dead", "one"), put(home, "dead", "two")
-    put(home, "done")
+    first, second = put_ended(home, "dead", "one"), put_ended(home, "dead", "two")
+    put_ended(home, "done")
     assert [each["receipt_id"] for each in data(home, "list")["deliveries"]] == [first, second]
     assert len(data(home, "list", "--state", "done", "--state", "dead")["deliveries"]) == 3
     table = missive(home, "list").stdout
@@ -96,7 +70,7 @@ def test_refused(home: Home, words: tuple[str, ...], said: str) -> None:
 
 
 def test_what_has_not_ended_stays(home: Home) -> None:
-    receipt = put(home, "dead")
+    receipt = put_ended(home, "dead")
     data(home, "retry", receipt)
     assert "it has not ended" in missive(home, "drop", receipt, status=64).stderr
     assert "nothing to try again" in missive(home, "retry", receipt, status=64).stderr

@@ -11,13 +11,9 @@ from typing import Any
 
 from missive_chat.state import insert
 from support.chat.bridges import ENV, bridge_of
+from support.deliveries import put_ended
 from support.recordings.desk import Desk, until
 from support.secrets import planted
-
-from missive_host.envelopes import parse_envelope, stored
-from missive_host.ids import new_id, now
-from missive_host.store import Tables
-from missive_host.store.rows import WorkRow
 
 GATEWAY = """
 [gateway]
@@ -66,31 +62,11 @@ def sessions(desk: Desk) -> None:
 
 def intake(desk: Desk) -> None:
     """Two deliveries that were tried as often as may be."""
-    first, second = (_dead_letter(desk, text) for text in ("one", "two"))
+    first, second = (put_ended(desk.home, "dead", text) for text in ("one", "two"))
     desk.types("intake", "list")
     desk.types("intake", "show", first)
     desk.types("intake", "retry", first)
     desk.types("intake", "drop", second)
-
-
-def _dead_letter(desk: Desk, text: str) -> str:
-    frame = {"id": "f-1", "command": "send", "agent": "echo", "message": text}
-    envelope = parse_envelope(json.dumps(frame).encode(), "missive.stdio.v1", default_source="pipe")
-    error = {"code": "missive::orchestration", "category": "orchestration", "message": "it broke", "exit_code": 70}
-
-    def write(tables: Tables) -> str:
-        at = now()
-        row = WorkRow(
-            work_id=new_id(), kind="delivery", adapter="pipe", command="send", agent_alias="echo",
-            request=stored(envelope), max_attempts=1, run_at=at, accepted_at=at, reply_to={},
-        )  # fmt: skip
-        tables.work.put(row)
-        (claimed,) = tables.work.claim("somebody", at=now(), limit=1)
-        tables.work.finish(claimed, "dead", at=now(), error=error)
-        return row.work_id
-
-    with desk.home.store() as store:
-        return store.write(write)
 
 
 def jobs(desk: Desk) -> None:

@@ -14,9 +14,13 @@ from support.misbehaving import Start, reply
 
 from missive_host import commands as c
 from missive_host.core.jobs import JobRequest, enqueue
-from missive_host.envelopes import STDIO, FrameError, parse_envelope
+from missive_host.core.recorder import Exchange
+from missive_host.envelopes import STDIO, FrameError, parse_envelope, stored
 from missive_host.errors import TransportError
+from missive_host.gateway.dispatcher import Dispatcher
+from missive_host.gateway.push import PUSH
 from missive_host.ids import now
+from missive_host.store.rows import WorkRow
 from missive_host.telemetry import TraceContext, about, current_trace, given_trace
 from missive_host.telemetry.otlp import QUEUE, SpanExport, Target
 from missive_host.telemetry.sampling import Sampler, named_sampler
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
     from support.cores import Home
 
     from missive_host.demo.fleet import AgentProcess
+    from missive_host.store import Tables
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 GIVEN = TraceContext(TRACE, PARENT)
@@ -163,6 +168,45 @@ async def test_a_job_lies_below_the_span_that_has_made_it(home: Home) -> None:
     assert row.trace == made.trace
     assert made.parent is None
     assert made.attributes["messaging.message.id"] == row.work_id
+
+
+async def test_a_dead_letter_of_a_gateway_that_was_killed_is_in_the_trace_of_its_delivery(home: Home) -> None:
+    frame = {"id": "f", "command": "send", "agent": "echo", "message": "hi", "traceparent": GIVEN.traceparent}
+    envelope = parse_envelope(json.dumps(frame).encode(), STDIO, default_source="pipe")
+    async with home.core() as core:
+
+        def begun(tables: Tables) -> None:
+            at = now()
+            tables.work.put(
+                WorkRow(
+                    work_id="w-1", kind="delivery", adapter="pipe", command="send", agent_alias="echo",
+                    request=stored(envelope), max_attempts=1, run_at=at, accepted_at=at, reply_to={},
+                )
+            )  # fmt: skip
+            tables.work.claim("somebody who is gone", at=now(), limit=1)
+
+        core.core.store.write(begun)
+        dispatcher = Dispatcher(core.core, files=lambda _: None, adapter_limit=lambda _: None)
+        assert await dispatcher.reclaim(dead=lambda _: True) == 1
+        (event,) = core.read(lambda tables: tables.events.list(types=("missive.gateway.dead_letter",)))
+    assert event.metadata["trace_id"] == TRACE
+
+
+async def test_an_update_that_is_for_the_journal_alone_keeps_its_trace(home: Home, agent: AgentProcess) -> None:
+    artifact = {"artifactId": "a", "parts": [{"text": "x"}]}
+    update = {"artifactUpdate": {"taskId": "t-1", "contextId": "c-1", "artifact": artifact}}
+    async with home.core() as core:
+        core.add("echo", agent)
+        recorder = core.core.recorder
+        with about(GIVEN):
+            core.core.store.write(
+                lambda tables: recorder.store_received(
+                    tables, Exchange(agent="echo", message_id=""), update, PUSH, version="1.0", whole=False
+                )
+            )
+        (event,) = core.read(lambda tables: tables.events.list(types=("a2a.push.*",)))
+    assert event.metadata["trace_id"] == TRACE
+    assert event.metadata["kept"] is False
 
 
 async def test_all_members_of_a_broadcast_are_in_one_trace(home: Home, agent: AgentProcess) -> None:
